@@ -1,0 +1,8 @@
+// Package crypto holds what clients and replicas must compute alike, byte for
+// byte: canonical bytes, digests, Merkle roots, and Ed25519 signatures.
+//
+// Canonical bytes have a fixed field order, big-endian fixed-width integers,
+// strings as u32 length and bytes, and lists as u32 count and items. Digests
+// are SHA-256 over tag || cluster id || fields. Golden vectors in testdata pin
+// them; a change of any of them is a new version of the wire.
+package crypto
