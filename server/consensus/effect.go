@@ -100,11 +100,13 @@ type Resend struct {
 	URL     bool           // POST to the request's reply_url
 }
 
-// Serve asks to send what the core has dropped already but the host may keep.
+// Serve asks to send what the core has dropped already but the host may keep:
+// bodies by digest, or statements of Committed for First to Last.
 type Serve struct {
-	To        message.ReplicaID
-	Digests   []crypto.Digest // bodies to send
-	From, To2 uint64          // statements of Committed to send, From to To2; 0: none
+	To          message.ReplicaID
+	Digests     []crypto.Digest
+	Budget      int    // bytes of bodies at most, one body always
+	First, Last uint64 // 0: none
 }
 
 // Reason says why something was refused. Refusals of peers' messages are

@@ -1,0 +1,98 @@
+package consensus
+
+import (
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// quantum is what a client may put into a batch per round of the round robin,
+// in bytes beyond what it saved up. Large enough that a round seldom ends
+// without a group, small enough that many clients share a batch.
+const quantum = 4 << 10
+
+// propose closes batches at the end of a turn (4.2): one whenever fewer than
+// Depth own batches are in flight, so that the next gathers while one is on
+// its way, and more only when they are full. There is no timer.
+func (r *Replica) propose() {
+	for r.mayPropose() {
+		inFlight := int(r.lastProposed - r.lastCommitted)
+		full := r.pend.ready.requests >= r.c.Limits.MaxBatch || r.pend.ready.bytes >= r.c.Limits.MaxBatchBytes
+		if inFlight >= r.c.Depth && !full {
+			return
+		}
+		groups := r.gather()
+		if len(groups) == 0 {
+			return
+		}
+		r.proposeBatch(groups)
+	}
+}
+
+// mayPropose reports whether the next number may be used at all.
+func (r *Replica) mayPropose() bool {
+	if !r.normal() || !r.isPrimary() || r.pend.ready.requests == 0 {
+		return false
+	}
+	r.lastProposed = max(r.lastProposed, r.top, r.lastCommitted)
+	return r.inWindow(r.lastProposed+1) && r.inLog(r.lastProposed+1) &&
+		int(r.lastProposed-r.lastCommitted) < r.c.Pipeline &&
+		r.freshBytes+r.c.Limits.MaxBatchBytes <= r.c.WindowBytes
+}
+
+// gather takes groups for one batch: urged ones first, then by deficit round
+// robin over the clients, oldest first within a client.
+func (r *Replica) gather() (groups []crypto.GroupView) {
+	p := &r.pend
+	count, size := 0, 4
+	take := func(g *group) bool {
+		if count > 0 && (count+g.view.Count > r.c.Limits.MaxBatch || size+4+len(g.view.Raw) > r.c.Limits.MaxBatchBytes) {
+			return false
+		}
+		p.dequeue(g)
+		g.proposed = r.lastProposed + 1
+		count += g.view.Count
+		size += 4 + len(g.view.Raw)
+		groups = append(groups, g.view)
+		return true
+	}
+	for p.urgent.Len() > 0 {
+		if !take(p.urgent.Front().Value.(*group)) {
+			return groups
+		}
+	}
+	for p.active.Len() > 0 {
+		c := p.active.Front().Value.(*client)
+		c.deficit += quantum
+		for c.queue.Len() > 0 {
+			g := c.queue.Front().Value.(*group)
+			size := len(g.view.Raw)
+			if size > c.deficit {
+				p.active.MoveToBack(c.turn)
+				break
+			}
+			c.deficit -= size
+			if !take(g) { // the batch is full; this client is first in the next
+				c.deficit += size - quantum
+				return groups
+			}
+		}
+	}
+	return groups
+}
+
+// proposeBatch pre-prepares the next number. The proposal may leave at once;
+// only the mark that this replica proposed at all must be durable first, once.
+func (r *Replica) proposeBatch(groups []crypto.GroupView) {
+	r.lastProposed++
+	r.timers.proposedUS = max(r.timers.proposedUS, r.wallUS)
+	b := message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups)
+	var after PersistID
+	if !r.started {
+		r.started = true
+		after = r.record(Record{Kind: RecStarted})
+	}
+	if r.c.N > 1 {
+		r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: &message.PrePrepare{View: r.view, Batch: b}, After: after})
+	}
+	r.accept(b)
+}

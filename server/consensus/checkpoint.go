@@ -1,0 +1,246 @@
+package consensus
+
+import (
+	"fmt"
+
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// Garbage collection (OSDI '99 section 4.3): checkpoints, stable certificates,
+// watermarks.
+
+// checkpoints collects votes for the checkpoint numbers of the log.
+type checkpoints struct {
+	interval uint64
+	votes    []ckptVotes          // of the numbers in the log, at (n/K) mod len
+	stable   message.Certificate  // of h
+	newest   *message.Certificate // proven, but beyond what was executed here
+	diverged bool                 // own state differs from a certificate
+}
+
+// ckptVotes are the votes at one number, one per replica, the first one.
+type ckptVotes struct {
+	n     uint64
+	own   *message.Checkpoint // signed here, not durable yet
+	votes []*message.Checkpoint
+	split bool
+}
+
+func (k *checkpoints) init(c *Config) {
+	k.interval = c.Interval
+	k.votes = make([]ckptVotes, c.Window/c.Interval+1)
+	for i := range k.votes {
+		k.votes[i].votes = make([]*message.Checkpoint, c.N)
+	}
+}
+
+// at finds the votes of a checkpoint number in the log.
+func (k *checkpoints) at(n uint64) *ckptVotes {
+	v := &k.votes[n/k.interval%uint64(len(k.votes))]
+	if v.n != n {
+		clear(v.votes)
+		*v = ckptVotes{n: n, votes: v.votes}
+	}
+	return v
+}
+
+// onCheckpointReady votes for the own state at n.
+func (r *Replica) onCheckpointReady(s *message.State) {
+	if s.N <= r.h || !r.inLog(s.N) {
+		return // stable meanwhile
+	}
+	m := &message.Checkpoint{
+		Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation,
+		N: s.N, Digest: message.CheckpointDigest(r.c.Cluster, s),
+	}
+	m.Signature = r.sign(crypto.TagCheckpoint, m.AppendSigned(nil))
+	v := r.ckpt.at(s.N)
+	v.own = m
+	if r.status == message.Normal && !r.ckpt.diverged {
+		k := r.record(Record{Kind: RecCheckpoint, N: s.N, Digest: m.Digest, Msg: m})
+		r.promise(k, promiseCheckpoint, s.N)
+		if r.c.N > 1 {
+			r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: m, After: k})
+		}
+	}
+	r.tryStable()
+}
+
+// ownCheckpointDurable counts the own vote.
+func (r *Replica) ownCheckpointDurable(n uint64) {
+	if n <= r.base {
+		return
+	}
+	if v := r.ckpt.at(n); v.own != nil {
+		v.votes[r.c.Self] = v.own
+		r.tryCertificate(v)
+	}
+}
+
+// onCheckpoint takes a vote, signed by the replica that it names; anybody may
+// bring it.
+func (r *Replica) onCheckpoint(from message.ReplicaID, m *message.Checkpoint) {
+	switch {
+	case m.Epoch != r.c.Epoch || int(m.Replica) >= r.c.N || m.Replica == r.c.Self:
+		r.reject(from, BadSignature, m.N)
+		return
+	case m.N%r.c.Interval != 0 || m.N == 0:
+		r.reject(from, NotBoundary, m.N)
+		return
+	case m.N <= r.base:
+		return // stable here
+	}
+	if m.Replica == from {
+		r.saw(from, message.PQ{})
+	}
+	if !r.inLog(m.N) {
+		// The sender is far ahead: its status will say so, and bring the
+		// certificate.
+		return
+	}
+	v := r.ckpt.at(m.N)
+	if old := v.votes[m.Replica]; old != nil {
+		if old.Digest != m.Digest || old.Boundary != m.Boundary {
+			r.event(Event{Kind: EvEquivocation, Replica: m.Replica, N: m.N})
+		}
+		return
+	}
+	v.votes[m.Replica] = m
+	r.tryCertificate(v)
+}
+
+// tryCertificate looks for a quorum of equal votes.
+func (r *Replica) tryCertificate(v *ckptVotes) {
+	votes := 0
+	for _, first := range v.votes {
+		if first == nil {
+			continue
+		}
+		votes++
+		var c message.Certificate
+		for _, m := range v.votes {
+			if m != nil && m.Digest == first.Digest && m.Boundary == first.Boundary {
+				c.Votes = append(c.Votes, *m)
+			}
+		}
+		if len(c.Votes) >= r.q {
+			c.Votes = c.Votes[:r.q]
+			r.certified(&c)
+			return
+		}
+	}
+	if votes >= r.c.N-r.f && !v.split {
+		v.split = true
+		r.event(Event{Kind: EvSplit, N: v.n, Text: describeSplit(v)})
+	}
+}
+
+func describeSplit(v *ckptVotes) (s string) {
+	for i, m := range v.votes {
+		if m != nil {
+			s += fmt.Sprintf(" %d:%s", i, m.Digest)
+		}
+	}
+	return "votes by replica:" + s
+}
+
+// onStableCertificate takes a certificate, verified by the transport.
+func (r *Replica) onStableCertificate(from message.ReplicaID, m *message.StableCertificate) {
+	if n := m.Certificate.N(); n%r.c.Interval != 0 {
+		r.reject(from, NotBoundary, n)
+		return
+	}
+	r.certified(&m.Certificate)
+}
+
+// certified keeps the newest proof. The low watermark moves once the own state
+// is there: until state transfer exists it never passes what was executed.
+func (r *Replica) certified(c *message.Certificate) {
+	if c.N() <= r.h || r.ckpt.newest != nil && c.N() <= r.ckpt.newest.N() {
+		return
+	}
+	r.ckpt.newest = c
+	r.tryStable()
+}
+
+// tryStable moves to the newest certificate if the own state at its number is
+// known, and past the log's beginning if this replica is far behind.
+func (r *Replica) tryStable() {
+	c := r.ckpt.newest
+	if c == nil {
+		return
+	}
+	n := c.N()
+	if n > r.lastExec {
+		// Behind: the tail is replayed, and what was executed leaves the log to
+		// make room, though only the certificate's number will be stable.
+		if done := r.lastExec - r.lastExec%r.c.Interval; done > r.base && n > r.base+r.c.Window {
+			r.truncate(done)
+		}
+		return
+	}
+	own := r.ckpt.at(n).own
+	if own == nil {
+		return // the own state is being digested
+	}
+	r.ckpt.newest = nil
+	if own.Digest != c.Votes[0].Digest && !r.ckpt.diverged {
+		r.ckpt.diverged = true
+		r.event(Event{Kind: EvDiverged, N: n, Text: fmt.Sprintf("own state at %d is %s, a quorum certified %s", n, own.Digest.Hex(), c.Votes[0].Digest.Hex())})
+	}
+	r.ckpt.stable = *c
+	k := r.record(Record{Kind: RecStable, N: n, Certificate: c})
+	r.promise(k, promiseStable, n)
+	r.event(Event{Kind: EvStable, N: n})
+	r.out.Stable = c
+}
+
+// stableDurable discards the log up to n: the certificate stands for it.
+func (r *Replica) stableDurable(n uint64) {
+	if n <= r.h {
+		return
+	}
+	r.h = n
+	if n > r.base {
+		r.truncate(n)
+	}
+	r.lastCommitted = max(r.lastCommitted, n)
+}
+
+// Certificate is the proof of the low watermark.
+func (r *Replica) Certificate() *message.Certificate { return &r.ckpt.stable }
+
+// sendCertificate sends the proof of h to a peer whose h is lower.
+func (r *Replica) sendCertificate(to message.ReplicaID) {
+	if len(r.ckpt.stable.Votes) > 0 && r.spend(to, 128*len(r.ckpt.stable.Votes)) {
+		r.send(int(to), &message.StableCertificate{Certificate: r.ckpt.stable})
+	}
+}
+
+// resendCheckpoints sends the own votes above h again.
+func (r *Replica) resendCheckpoints(to message.ReplicaID, h uint64) {
+	for n := max(h, r.base)/r.c.Interval*r.c.Interval + r.c.Interval; n <= r.lastExec && r.inLog(n); n += r.c.Interval {
+		if m := r.ckpt.at(n).votes[r.c.Self]; m != nil && r.spend(to, 128) {
+			r.send(int(to), m)
+		}
+	}
+}
+
+// askCertificate asks a peer that is far ahead for its proof.
+func (r *Replica) askCertificate(from message.ReplicaID, m *message.Status) {
+	p := &r.peers[from]
+	if m.H > r.lastExec && (p.fetchedAt == 0 || r.tick-p.fetchedAt >= r.busyInterval()) {
+		p.fetchedAt = max(r.tick, 1)
+		r.send(int(from), &message.FetchCertificate{Epoch: r.c.Epoch})
+		r.send(int(from), &message.FetchCommitted{From: r.lastCommitted + 1, To: r.lastCommitted + message.StatusSpan})
+	}
+}
+
+func (r *Replica) onFetchCertificate(from message.ReplicaID, m *message.FetchCertificate) {
+	if m.Epoch != r.c.Epoch {
+		r.reject(from, NotSupported, 0)
+		return
+	}
+	r.sendCertificate(from)
+}

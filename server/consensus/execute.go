@@ -1,0 +1,52 @@
+package consensus
+
+import "github.com/pbft-go/pbft/server/message"
+
+// tryExecute hands committed batches to execution, strictly by number. What
+// was handed out is never undone.
+func (r *Replica) tryExecute() {
+	for {
+		s := r.peek(r.execSent + 1)
+		if s == nil || !s.committed {
+			return
+		}
+		b := s.body(s.committedDigest)
+		if b == nil && s.committedDigest != r.nullDigest(s.n) {
+			return
+		}
+		r.execSent++
+		s.timeUS = r.agreedTime(b)
+		r.out.Execs = append(r.out.Execs, Exec{
+			Epoch: r.c.Epoch, N: s.n, View: s.committedView, TimeUS: s.timeUS,
+			Digest: s.committedDigest, Batch: b,
+			Checkpoint: s.n%r.c.Interval == 0,
+			Answer:     r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged,
+		})
+	}
+}
+
+// agreedTime is the time that the operations of the next batch see: the
+// proposer's, made strictly monotone. Batches without requests leave it.
+func (r *Replica) agreedTime(b *message.Batch) int64 {
+	if b != nil && b.Header.Count > 0 {
+		r.lastTimeUS = max(r.lastTimeUS+1, b.Header.WallUS)
+	}
+	return r.lastTimeUS
+}
+
+// onExecuted takes note of what execution did: requests leave pending, the
+// clients' windows move, and the progress timer starts anew.
+func (r *Replica) onExecuted(e *Executed) {
+	assertf(e.N == r.lastExec+1 && e.N <= r.execSent, "executed %d behind %d, handed out up to %d", e.N, r.lastExec, r.execSent)
+	r.lastExec = e.N
+	for i := range e.Windows {
+		r.pend.setWindow(&e.Windows[i])
+	}
+	if s := r.peek(e.N); s != nil {
+		if b := s.body(s.committedDigest); b != nil {
+			r.removeExecuted(b)
+		}
+	}
+	r.timers.progressed(r.tick)
+	r.tryStable()
+}

@@ -1,0 +1,74 @@
+package consensus
+
+import "fmt"
+
+// checkInvariants looks for a state that cannot be. It costs a walk over the
+// log, so tests, the fuzzer and the simulator call it, not production. The
+// numbers are those of docs/protocol.md.
+func (r *Replica) checkInvariants() error {
+	L := r.c.Window
+	switch {
+	case r.h > r.base || r.base > r.lastExec && r.lastExec != 0 && r.base > r.execSent:
+		return fmt.Errorf("I14: h=%d base=%d lastExec=%d", r.h, r.base, r.lastExec)
+	case r.lastExec > r.execSent || r.execSent > r.lastCommitted:
+		return fmt.Errorf("I2: lastExec=%d execSent=%d lastCommitted=%d", r.lastExec, r.execSent, r.lastCommitted)
+	case r.lastCommitted > r.base+L || r.h%r.c.Interval != 0 || r.base%r.c.Interval != 0:
+		return fmt.Errorf("I15: lastCommitted=%d base=%d h=%d", r.lastCommitted, r.base, r.h)
+	case r.durable > r.persist:
+		return fmt.Errorf("I7: durable k%d beyond k%d", r.durable, r.persist)
+	}
+	fresh, wants := 0, 0
+	for i := range r.slots {
+		s := &r.slots[i]
+		if s.n == 0 {
+			continue
+		}
+		if !r.inLog(s.n) || int(s.n%L) != i {
+			return fmt.Errorf("I15: slot %d holds n%d, log is (%d, %d]", i, s.n, r.base, r.base+L)
+		}
+		if s.fresh() > M || len(s.bodies) > M+2 {
+			return fmt.Errorf("I15: n%d has %d fresh digests and %d bodies", s.n, s.fresh(), len(s.bodies))
+		}
+		if s.accepted {
+			b := s.body(s.digest)
+			if b == nil {
+				return fmt.Errorf("I25: n%d accepted %s without its body", s.n, s.digest)
+			}
+			fresh += len(b.Body)
+		}
+		if s.prepared && !s.accepted || s.commitOK && !s.prepared {
+			return fmt.Errorf("I7: n%d accepted=%t prepared=%t commitOK=%t", s.n, s.accepted, s.prepared, s.commitOK)
+		}
+		if !s.want.IsZero() {
+			wants++
+		}
+	}
+	if fresh != r.freshBytes || wants != r.wants {
+		return fmt.Errorf("I15: %d fresh bytes counted as %d, %d wants as %d", fresh, r.freshBytes, wants, r.wants)
+	}
+	return r.pend.checkInvariants()
+}
+
+// checkInvariants recounts what is pending.
+func (p *pending) checkInvariants() error {
+	requests, bytes, watched, ready := 0, 0, 0, 0
+	for e := p.all.Front(); e != nil; e = e.Next() {
+		g := e.Value.(*group)
+		if g.open <= 0 {
+			return fmt.Errorf("I15: group of %q waits for %d requests", g.client.id, g.open)
+		}
+		requests += g.open
+		bytes += len(g.view.Raw)
+		if g.watch {
+			watched++
+		}
+		if g.place != nil {
+			ready += g.view.Count
+		}
+	}
+	if requests != p.requests || bytes != p.bytes || watched != p.watched || ready != p.ready.requests {
+		return fmt.Errorf("I15: pending requests %d counted as %d, bytes %d as %d, watched %d as %d, ready %d as %d",
+			requests, p.requests, bytes, p.bytes, watched, p.watched, ready, p.ready.requests)
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package consensus
+
+import (
+	"container/list"
+
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// pending holds the requests that wait to be executed (S18) and what the core
+// knows of the clients' windows. The group is what is queued and proposed, the
+// request is what is waited for: a group leaves once none of its requests is
+// open any more.
+type pending struct {
+	c       *Config
+	clients map[string]*client // by id; never ranged over
+
+	requests, bytes int // of all groups here
+	own, ownBytes   int // of groups that clients brought to this replica
+	watched         int // groups whose execution this replica waits for
+
+	all    list.List // of *group, in order of arrival
+	urgent list.List // of *group: urged ones, proposed ahead of all others
+	active list.List // of *client with queued groups, in round-robin order
+	ready  struct {  // what is queued, that is, not in a batch in flight
+		requests, bytes int
+	}
+}
+
+// client is what the core knows of one client.
+type client struct {
+	id      string
+	known   bool     // the client table has it: low and bits are valid
+	low     uint64   // numbers below are closed
+	bits    []uint64 // executed numbers in [low, low+W), bit x mod W
+	pending map[uint64]*group
+	bytes   int    // of its groups brought to this replica
+	minOwn  uint64 // no pending number lies below it
+
+	queue   list.List     // of *group
+	turn    *list.Element // in active; nil: nothing is queued
+	deficit int
+
+	answers   int    // retransmissions passed on since answersAt
+	answersAt uint64 // tick
+}
+
+// group is a request group that waits.
+type group struct {
+	view     crypto.GroupView
+	client   *client
+	open     int    // requests that this entry waits for
+	proposed uint64 // own batch in flight that holds it, 0: none
+	urged    bool   // the client asked again
+	watch    bool   // this replica waits for its execution
+	share    int    // what it counts in its peer's share of watched requests
+	passedOn bool   // to the present primary
+	from     int    // peer that relayed it, -1: a client of this replica
+
+	age   *list.Element // in all
+	place *list.Element // in its client's queue, or in urgent; nil: not queued
+}
+
+func (p *pending) init(c *Config) {
+	p.c = c
+	p.clients = make(map[string]*client)
+}
+
+// client finds or makes the entry of a client.
+func (p *pending) client(id []byte) *client {
+	if c := p.clients[string(id)]; c != nil {
+		return c
+	}
+	c := &client{id: string(id)}
+	p.clients[c.id] = c
+	return c
+}
+
+// forget drops a client of which nothing is known and nothing pending.
+func (p *pending) forget(c *client) {
+	if !c.known && len(c.pending) == 0 && c.turn == nil {
+		delete(p.clients, c.id)
+	}
+}
+
+// setWindow takes over a client's window from execution.
+func (p *pending) setWindow(w *Window) {
+	if w.Gone {
+		if c := p.clients[w.Client]; c != nil {
+			c.known, c.low, c.bits = false, 0, nil
+			p.forget(c)
+		}
+		return
+	}
+	c := p.clients[w.Client]
+	if c == nil {
+		c = &client{id: w.Client}
+		p.clients[c.id] = c
+	}
+	c.known, c.low = true, w.Low
+	c.bits = append(c.bits[:0], w.Bits...)
+}
+
+// closed reports whether number is executed or below the window.
+func (c *client) closed(number uint64, window int) bool {
+	if !c.known || number < c.low {
+		return c.known
+	}
+	if number >= c.low+uint64(window) {
+		return false
+	}
+	x := number % uint64(window)
+	return c.bits[x/64]&(1<<(x%64)) != 0
+}
+
+// spans reports whether number lies W or more above a pending number: it
+// would close that one when executed.
+func (c *client) spans(number uint64, window int) bool {
+	if len(c.pending) == 0 {
+		c.minOwn = number
+		return false
+	}
+	w := uint64(window)
+	if number < c.minOwn {
+		c.minOwn = number
+	}
+	if number-c.minOwn < w {
+		return false
+	}
+	c.minOwn = number
+	for x := range c.pending { //maporder: a minimum does not depend on the order
+		c.minOwn = min(c.minOwn, x)
+	}
+	return number-c.minOwn >= w
+}
+
+// add queues a group that waits for the given open requests of view.
+func (p *pending) add(c *client, view crypto.GroupView, open []uint64, from int) *group {
+	g := &group{view: view, client: c, open: len(open), from: from}
+	if c.pending == nil {
+		c.pending = make(map[uint64]*group)
+	}
+	for _, x := range open {
+		c.pending[x] = g
+		c.minOwn = min(c.minOwn, x)
+	}
+	p.requests += len(open)
+	p.bytes += len(view.Raw)
+	if from < 0 {
+		p.own += len(open)
+		p.ownBytes += len(view.Raw)
+		c.bytes += len(view.Raw)
+	}
+	g.age = p.all.PushBack(g)
+	p.enqueue(g)
+	return g
+}
+
+// enqueue makes a group ready to be proposed.
+func (p *pending) enqueue(g *group) {
+	if g.place != nil || g.open == 0 {
+		return
+	}
+	p.ready.requests += g.view.Count
+	p.ready.bytes += len(g.view.Raw) + 4
+	if g.urged {
+		g.place = p.urgent.PushBack(g)
+		return
+	}
+	c := g.client
+	g.place = c.queue.PushBack(g)
+	if c.turn == nil {
+		c.turn = p.active.PushBack(c)
+	}
+}
+
+// dequeue takes a group out of what is ready.
+func (p *pending) dequeue(g *group) {
+	if g.place == nil {
+		return
+	}
+	p.ready.requests -= g.view.Count
+	p.ready.bytes -= len(g.view.Raw) + 4
+	c := g.client
+	p.urgent.Remove(g.place) // a no-op if it is in the client's queue
+	c.queue.Remove(g.place)
+	g.place = nil
+	if c.turn != nil && c.queue.Len() == 0 {
+		p.active.Remove(c.turn)
+		c.turn, c.deficit = nil, 0
+	}
+}
+
+// removePending closes one request of a client, executed or expired.
+func (r *Replica) removePending(c *client, number uint64) {
+	g := c.pending[number]
+	if g == nil {
+		return
+	}
+	delete(c.pending, number)
+	p := &r.pend
+	g.open--
+	p.requests--
+	if g.from < 0 {
+		p.own--
+	} else {
+		r.peers[g.from].requests--
+	}
+	if g.open > 0 {
+		return
+	}
+	p.dequeue(g)
+	p.all.Remove(g.age)
+	size := len(g.view.Raw)
+	p.bytes -= size
+	if g.from < 0 {
+		p.ownBytes -= size
+		c.bytes -= size
+	} else {
+		r.peers[g.from].bytes -= size
+	}
+	if g.from >= 0 {
+		r.peers[g.from].watched -= g.share
+	}
+	if g.watch {
+		p.watched--
+	}
+}
+
+// removeExecuted drops what a batch closed: its requests, and whatever its
+// clients have pending below their windows.
+func (r *Replica) removeExecuted(b *message.Batch) {
+	p := &r.pend
+	var req crypto.Request
+	for i := range b.Groups {
+		g := &b.Groups[i]
+		c := p.clients[string(g.Client)]
+		if c == nil || len(c.pending) == 0 {
+			continue
+		}
+		for cur := g.Cursor(); cur.Next(&req); {
+			r.removePending(c, req.Number)
+		}
+		r.dropExpired(c)
+		p.forget(c)
+	}
+}
+
+// dropExpired drops pending requests that have fallen below the window.
+func (r *Replica) dropExpired(c *client) {
+	if !c.known || len(c.pending) == 0 || c.minOwn >= c.low {
+		return
+	}
+	for x := range c.pending { //maporder: each entry is handled alike and alone
+		if x < c.low {
+			r.removePending(c, x)
+		}
+	}
+	c.minOwn = c.low
+}
