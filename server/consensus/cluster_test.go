@@ -212,6 +212,10 @@ func (w *fakeWindow) execute(x, size uint64, run func()) {
 	if x < w.low {
 		return
 	}
+	if x >= w.low+2*size {
+		clear(w.bits)
+		w.low = x - size + 1
+	}
 	for x >= w.low+size { // slide one by one, forgetting what leaves
 		b := w.low % size
 		w.bits[b/64] &^= 1 << (b % 64)

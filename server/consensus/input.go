@@ -23,6 +23,7 @@ const (
 	InFlush                                // the host has no more inputs in this turn
 	InComplaint                            // a client asks for a view change
 	InDrain                                // the host wants to stop
+	InConnected                            // From: a link to a peer came up
 )
 
 // Input is one thing that happens to a replica.

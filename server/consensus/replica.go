@@ -118,7 +118,11 @@ func (r *Replica) Step(in *Input, out *Effects) {
 		r.propose()
 	case InComplaint:
 		r.event(Event{Kind: EvComplaint})
-	case InDrain:
+	case InDrain: // handing over comes with view changes
+	case InConnected:
+		if int(in.From) < r.c.N && in.From != r.c.Self {
+			r.sendStatusTo(int(in.From), true)
+		}
 	}
 	r.out = nil
 }

@@ -1,0 +1,218 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/execution"
+	"github.com/pbft-go/pbft/server/gateway"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// maxQuestions bounds the lookups that wait for the executor; batches are
+// bounded by the core's window and never refused.
+const maxQuestions = 1 << 14
+
+// executor owns the engine: batches, and questions about what was executed,
+// are answered by one goroutine in the order in which they came.
+type executor struct {
+	r      *Replica
+	engine *execution.Engine
+
+	mu        sync.Mutex
+	tasks     []task
+	questions int
+	closed    bool
+	bell      chan struct{}
+}
+
+// task is a batch to execute, or a question.
+type task struct {
+	exec     consensus.Exec
+	question func(*execution.Engine)
+}
+
+func newExecutor(r *Replica, e *execution.Engine) *executor {
+	return &executor{r: r, engine: e, bell: make(chan struct{}, 1)}
+}
+
+func (x *executor) execute(e consensus.Exec) { x.put(task{exec: e}) }
+
+// ask queues a question. It reports false if too many wait.
+func (x *executor) ask(f func(*execution.Engine)) bool { return x.put(task{question: f}) }
+
+func (x *executor) put(t task) bool {
+	x.mu.Lock()
+	if x.closed || t.question != nil && x.questions >= maxQuestions {
+		x.mu.Unlock()
+		return false
+	}
+	if t.question != nil {
+		x.questions++
+	}
+	x.tasks = append(x.tasks, t)
+	x.mu.Unlock()
+	x.ring()
+	return true
+}
+
+func (x *executor) ring() {
+	select {
+	case x.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (x *executor) close() {
+	x.mu.Lock()
+	x.closed = true
+	x.mu.Unlock()
+	x.ring()
+}
+
+// errStopping is the answer to questions of a replica that stops.
+var errStopping = errors.New("the replica is stopping or overloaded: ask again, or ask another one")
+
+// askWait asks and waits for the answer.
+func askWait[T any](ctx context.Context, x *executor, f func(*execution.Engine) T) (T, error) {
+	done := make(chan T, 1)
+	var zero T
+	if !x.ask(func(e *execution.Engine) { done <- f(e) }) {
+		return zero, errStopping
+	}
+	select {
+	case v := <-done:
+		return v, nil
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-x.r.halted:
+		return zero, errStopping
+	}
+}
+
+func (x *executor) run() {
+	defer x.r.reportPanic()
+	var spare []task
+	for {
+		x.mu.Lock()
+		tasks := x.tasks
+		x.tasks, x.questions = spare[:0], 0
+		closed := x.closed
+		x.mu.Unlock()
+		for i := range tasks {
+			if q := tasks[i].question; q != nil {
+				q(x.engine)
+			} else {
+				x.perform(&tasks[i].exec)
+			}
+		}
+		clear(tasks)
+		spare = tasks
+		if len(tasks) == 0 {
+			if closed {
+				return
+			}
+			<-x.bell
+		}
+	}
+}
+
+// perform executes a batch, tells the core and answers the clients.
+func (x *executor) perform(e *consensus.Exec) {
+	out := x.engine.Execute(e)
+	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &out.Executed}})
+	if out.State != nil {
+		x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InCheckpointReady, State: out.State}})
+	}
+	if !e.Answer {
+		return
+	}
+	view := x.r.view.Load()
+	for i := range out.Blocks {
+		x.answer(e.N, view, &out.Blocks[i])
+	}
+}
+
+// answer sends a block to its session's streams here, and single replies to
+// whoever waits elsewhere: the replica that admitted the request, and the URL
+// that it names.
+func (x *executor) answer(n, view uint64, b *execution.Block) {
+	x.r.gateway.DeliverBlock(n, view, b)
+	for i := range b.Items {
+		it := &b.Items[i]
+		if it.Origin != 0 {
+			x.sendReply(int(it.Origin)-1, &message.Reply{View: view, Client: b.Client, Session: b.Session, Result: b.Results[i]})
+		}
+		if len(it.URL) > 0 && it.Executed {
+			x.r.gateway.PostReply(gateway.Posting{
+				View: view, Client: b.Client, Number: b.Results[i].Number, N: b.Results[i].N,
+				URL: string(it.URL), ClientTime: it.ClientTime, Op: it.Op, Result: b.Results[i],
+			})
+		}
+	}
+}
+
+// sendReply sends a reply to a replica, which may be this one. An origin that
+// is no replica steers nothing.
+func (x *executor) sendReply(to int, m *message.Reply) {
+	m.Replica = message.ReplicaID(x.r.o.Index)
+	switch {
+	case to == x.r.o.Index:
+		x.r.gateway.DeliverReply(m)
+	case to < len(x.r.cfg.Nodes):
+		x.r.transport.Send(peerID(to), m)
+	}
+}
+
+// reply looks an outcome up and sends it to a replica.
+func (x *executor) reply(e *execution.Engine, to int, client string, session, number uint64) crypto.Result {
+	res, real := e.Lookup(client, session, number)
+	if session == 0 {
+		session = real
+	}
+	x.sendReply(to, &message.Reply{View: x.r.view.Load(), Client: client, Session: session, Result: res})
+	return res
+}
+
+// resend answers a retransmission from the client table.
+func (x *executor) resend(s consensus.Resend) {
+	x.ask(func(e *execution.Engine) {
+		to := s.Peer
+		if to < 0 {
+			to = x.r.o.Index
+		}
+		client := string(s.Group.Client)
+		res := x.reply(e, to, client, s.Group.Session, s.Request.Number)
+		if s.URL && res.Status == crypto.StatusOK {
+			x.r.gateway.PostReply(gateway.Posting{
+				View: x.r.view.Load(), Client: client, Number: res.Number, N: res.N,
+				URL: string(s.Request.ReplyURL), ClientTime: s.Request.ClientTime, Op: s.Request.Op, Result: res,
+			})
+		}
+	})
+}
+
+// serve sends a peer what the core has dropped and the history still holds.
+func (x *executor) serve(s consensus.Serve) {
+	x.ask(func(e *execution.Engine) {
+		if s.First > 0 {
+			if entries := e.Committed(s.First, s.Last, message.MaxCommitted); len(entries) > 0 {
+				x.r.transport.Send(s.To, &message.Committed{Entries: entries})
+			}
+		}
+		budget := s.Budget
+		for i, d := range s.Digests {
+			b := e.Body(d)
+			if b == nil {
+				continue
+			}
+			if budget -= len(b.Body); budget < 0 && i > 0 {
+				return
+			}
+			x.r.transport.Send(s.To, &message.Body{Batch: b})
+		}
+	})
+}
