@@ -1,0 +1,178 @@
+package execution
+
+import (
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// history keeps the newest executed batches, up to a limit in bytes of their
+// bodies, and at least one.
+type history struct {
+	limit, bytes int
+	entries      []*LogEntry // entries[head:] by rising N without gaps
+	head         int
+	byDigest     map[crypto.Digest]*LogEntry
+}
+
+// LogEntry is one executed batch.
+type LogEntry struct {
+	Header   message.Header
+	Digest   crypto.Digest
+	View     uint64
+	TimeUS   int64
+	Requests []LoggedRequest // filled in by Engine.Log
+
+	batch    *message.Batch // nil: the null batch
+	outcomes []outcome      // by request
+}
+
+type outcome struct {
+	status   crypto.Status
+	executed bool
+}
+
+// LoggedRequest is one request of an executed batch; its slices alias it.
+type LoggedRequest struct {
+	Client   string
+	Session  uint64
+	Number   uint64
+	Kind     crypto.Kind
+	Op       []byte
+	Origin   uint16
+	Status   crypto.Status
+	Executed bool // here, not before
+}
+
+// DumpEntry is one executed request.
+type DumpEntry struct {
+	Client string
+	Number uint64
+	Op     []byte
+	N      uint64
+}
+
+// entryOverhead is what an entry costs beside its body.
+const entryOverhead = 256
+
+func (e *LogEntry) size() int {
+	s := entryOverhead + 2*len(e.outcomes)
+	if e.batch != nil {
+		s += len(e.batch.Body) + 128*len(e.batch.Groups)
+	}
+	return s
+}
+
+func (h *history) add(e *LogEntry) {
+	if h.byDigest == nil {
+		h.byDigest = make(map[crypto.Digest]*LogEntry)
+	}
+	h.entries = append(h.entries, e)
+	h.byDigest[e.Digest] = e
+	h.bytes += e.size()
+	for h.bytes > h.limit && h.head < len(h.entries)-1 {
+		old := h.entries[h.head]
+		h.entries[h.head] = nil
+		h.head++
+		h.bytes -= old.size()
+		delete(h.byDigest, old.Digest)
+	}
+	if h.head > 1024 && h.head > len(h.entries)/2 {
+		h.entries = append(h.entries[:0:0], h.entries[h.head:]...)
+		h.head = 0
+	}
+}
+
+// from is what is held of the numbers n and up.
+func (h *history) from(n uint64) []*LogEntry {
+	held := h.entries[h.head:]
+	if len(held) == 0 {
+		return nil
+	}
+	first := held[0].Header.N
+	if n <= first {
+		return held
+	}
+	return held[min(n-first, uint64(len(held))):]
+}
+
+// HistoryFirst is the smallest number that the history holds, 0 if none.
+func (e *Engine) HistoryFirst() uint64 {
+	if held := e.history.from(0); len(held) > 0 {
+		return held[0].Header.N
+	}
+	return 0
+}
+
+// Committed lists what is held of the numbers from..to, at most max.
+func (e *Engine) Committed(from, to uint64, most int) (out []message.NDigest) {
+	for _, x := range e.history.from(from) {
+		if x.Header.N > to || len(out) == most {
+			break
+		}
+		out = append(out, message.NDigest{N: x.Header.N, Digest: x.Digest})
+	}
+	return out
+}
+
+// Body is the batch with digest d, or nil.
+func (e *Engine) Body(d crypto.Digest) *message.Batch {
+	if x := e.history.byDigest[d]; x != nil {
+		return x.batch
+	}
+	return nil
+}
+
+// each calls f for every request of the batch.
+func (x *LogEntry) each(f func(g *crypto.GroupView, r *crypto.Request, o outcome)) {
+	if x.batch == nil {
+		return
+	}
+	var r crypto.Request
+	k := 0
+	for i := range x.batch.Groups {
+		g := &x.batch.Groups[i]
+		for cur := g.Cursor(); cur.Next(&r); k++ {
+			f(g, &r, x.outcomes[k])
+		}
+	}
+}
+
+// Log shows at most limit batches from number from on, decoded.
+func (e *Engine) Log(from uint64, limit int) (out []LogEntry) {
+	for _, x := range e.history.from(from) {
+		if len(out) == limit {
+			break
+		}
+		entry := *x
+		x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {
+			entry.Requests = append(entry.Requests, LoggedRequest{
+				Client: string(g.Client), Session: g.Session, Number: r.Number, Kind: r.Kind, Op: r.Op,
+				Origin: g.Origin, Status: o.status, Executed: o.executed,
+			})
+		})
+		out = append(out, entry)
+	}
+	return out
+}
+
+// Dump lists executed requests, each once, from number from on, until
+// limitBytes of operations are listed; next is where to go on, 0 at the end.
+// At least one batch is listed.
+func (e *Engine) Dump(from uint64, limitBytes int) (out []DumpEntry, next uint64) {
+	bytes := 0
+	for _, x := range e.history.from(from) {
+		if bytes >= limitBytes {
+			return out, x.Header.N
+		}
+		x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {
+			if o.executed {
+				out = append(out, DumpEntry{Client: string(g.Client), Number: r.Number, Op: r.Op, N: x.Header.N})
+				bytes += len(r.Op) + dumpOverhead
+			}
+		})
+	}
+	return out, 0
+}
+
+// dumpOverhead is what an entry of a dump costs beside its operation.
+const dumpOverhead = 64
