@@ -1,0 +1,207 @@
+package transport
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// Field numbers of proto/pbft/v1/peer.proto.
+const (
+	fieldOuterFrame protowire.Number = 1 // of ConnectRequest and its three siblings
+
+	fieldFrameEpoch    protowire.Number = 1
+	fieldFrameHello    protowire.Number = 2
+	fieldFrameMessages protowire.Number = 3
+
+	kindPrePrepare       protowire.Number = 1
+	kindPrepare          protowire.Number = 2
+	kindCommit           protowire.Number = 3
+	kindCheckpoint       protowire.Number = 4
+	kindViewChange       protowire.Number = 5
+	kindNewView          protowire.Number = 6
+	kindStatus           protowire.Number = 7
+	kindRelay            protowire.Number = 8
+	kindReply            protowire.Number = 9
+	kindFetchBody        protowire.Number = 10
+	kindBody             protowire.Number = 11
+	kindFetchViewChange  protowire.Number = 12
+	kindFetchCommitted   protowire.Number = 13
+	kindCommitted        protowire.Number = 14
+	kindFetchCertificate protowire.Number = 15
+	kindCertificate      protowire.Number = 16
+	kindFetchReply       protowire.Number = 17
+	kindPing             protowire.Number = 24
+	kindPong             protowire.Number = 25
+)
+
+const (
+	// frameRoom is kept free before the messages for the frame's own fields:
+	// two tags, two lengths and the epoch.
+	frameRoom = 2 + 2*5 + 10
+	// shareFrom is the size from which a body goes out as a segment of its
+	// own; a smaller one costs less to copy.
+	shareFrom = 1024
+)
+
+// encoder builds one frame: small messages back to back in one buffer, large
+// bodies by reference between its pieces.
+type encoder struct {
+	buf  []byte
+	cuts []cut
+	size int // of all messages
+}
+
+// cut says that body goes out before buf[at].
+type cut struct {
+	at   int
+	body []byte
+}
+
+// newEncoder makes an encoder; its frame will hold about hint bytes besides
+// the large bodies.
+func newEncoder(hint int) *encoder {
+	return &encoder{buf: make([]byte, frameRoom, frameRoom+hint)}
+}
+
+// add appends one message.
+func (e *encoder) add(m message.Message) {
+	at, shared := len(e.buf), 0
+	switch m := m.(type) {
+	case *message.Prepare:
+		e.buf = appendVote(e.buf, kindPrepare, m.View, m.N, &m.Digest)
+	case *message.Commit:
+		e.buf = appendVote(e.buf, kindCommit, m.View, m.N, &m.Digest)
+	case *message.PrePrepare:
+		shared = e.batch(kindPrePrepare, m.View, m.Batch)
+	case *message.Body:
+		shared = e.batch(kindBody, 0, m.Batch)
+	default:
+		e.buf = appendGenerated(e.buf, m)
+	}
+	e.size += len(e.buf) - at + shared
+}
+
+// addRaw appends the field of a message that is encoded already.
+func (e *encoder) addRaw(field []byte) {
+	e.buf = append(e.buf, field...)
+	e.size += len(field)
+}
+
+// batch appends a PrePrepare or a Body and returns how many bytes of it are
+// not in the buffer.
+func (e *encoder) batch(kind protowire.Number, view uint64, b *message.Batch) int {
+	bodyField := kind - kindPrePrepare + 3 // PrePrepare: 3
+	headerField := protowire.Number(2)
+	if kind == kindBody {
+		headerField, bodyField = 1, 2
+	}
+	header := headerSize(&b.Header)
+	inner := sizeVarintField(view) + 1 + protowire.SizeBytes(header) + 1 + protowire.SizeBytes(len(b.Body))
+	e.buf = appendOpen(e.buf, kind, inner)
+	e.buf = appendVarintField(e.buf, 1, view)
+	e.buf = protowire.AppendTag(e.buf, headerField, protowire.BytesType)
+	e.buf = protowire.AppendVarint(e.buf, uint64(header))
+	e.buf = appendHeader(e.buf, &b.Header)
+	e.buf = protowire.AppendTag(e.buf, bodyField, protowire.BytesType)
+	e.buf = protowire.AppendVarint(e.buf, uint64(len(b.Body)))
+	if len(b.Body) < shareFrom {
+		e.buf = append(e.buf, b.Body...)
+		return 0
+	}
+	e.cuts = append(e.cuts, cut{at: len(e.buf), body: b.Body})
+	return len(b.Body)
+}
+
+// parts finishes the frame. Joined, they are the protobuf bytes of a
+// ConnectRequest, ConnectResponse, BulkRequest or BulkResponse.
+func (e *encoder) parts(epoch uint64) [][]byte {
+	frame := sizeVarintField(epoch) + e.size
+	head := protowire.AppendTag(make([]byte, 0, frameRoom), fieldOuterFrame, protowire.BytesType)
+	head = protowire.AppendVarint(head, uint64(frame))
+	head = appendVarintField(head, fieldFrameEpoch, epoch)
+	from := frameRoom - len(head)
+	copy(e.buf[from:], head)
+
+	parts := make([][]byte, 0, 2*len(e.cuts)+1)
+	for _, c := range e.cuts {
+		parts = append(parts, e.buf[from:c.at], c.body)
+		from = c.at
+	}
+	if from < len(e.buf) {
+		parts = append(parts, e.buf[from:])
+	}
+	return parts
+}
+
+// appendVote appends a Prepare or a Commit, which have the same fields.
+func appendVote(b []byte, kind protowire.Number, view, n uint64, d *crypto.Digest) []byte {
+	inner := sizeVarintField(view) + sizeVarintField(n) + 1 + protowire.SizeBytes(len(d))
+	b = appendOpen(b, kind, inner)
+	b = appendVarintField(b, 1, view)
+	b = appendVarintField(b, 2, n)
+	b = protowire.AppendTag(b, 3, protowire.BytesType)
+	return protowire.AppendBytes(b, d[:])
+}
+
+// appendNonce appends a Ping or a Pong.
+func appendNonce(b []byte, kind protowire.Number, nonce uint64) []byte {
+	b = appendOpen(b, kind, sizeVarintField(nonce))
+	return appendVarintField(b, 1, nonce)
+}
+
+// appendGenerated appends any other message through its generated type.
+func appendGenerated(b []byte, m message.Message) []byte {
+	w := toWire(m)
+	b = protowire.AppendTag(b, fieldFrameMessages, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(proto.Size(w)))
+	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, w)
+	if err != nil {
+		panic("transport: own message does not encode: " + err.Error())
+	}
+	return b
+}
+
+// appendOpen appends what stands before a message of size bytes: the frame's
+// field, the length of the PeerMessage, its field and the length of that.
+func appendOpen(b []byte, kind protowire.Number, size int) []byte {
+	b = protowire.AppendTag(b, fieldFrameMessages, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(protowire.SizeTag(kind)+protowire.SizeBytes(size)))
+	b = protowire.AppendTag(b, kind, protowire.BytesType)
+	return protowire.AppendVarint(b, uint64(size))
+}
+
+func headerSize(h *message.Header) int {
+	return sizeVarintField(h.Epoch) + sizeVarintField(h.N) + sizeVarintField(uint64(h.WallUS)) +
+		sizeVarintField(uint64(h.Count)) + sizeVarintField(uint64(h.Bytes)) +
+		1 + protowire.SizeBytes(len(h.GroupsRoot))
+}
+
+func appendHeader(b []byte, h *message.Header) []byte {
+	b = appendVarintField(b, 1, h.Epoch)
+	b = appendVarintField(b, 2, h.N)
+	b = appendVarintField(b, 3, uint64(h.WallUS))
+	b = appendVarintField(b, 4, uint64(h.Count))
+	b = appendVarintField(b, 5, uint64(h.Bytes))
+	b = protowire.AppendTag(b, 6, protowire.BytesType)
+	return protowire.AppendBytes(b, h.GroupsRoot[:])
+}
+
+// sizeVarintField is the size of a varint field with a number below 16. As in
+// proto3, zero is left out.
+func sizeVarintField(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeVarint(v)
+}
+
+func appendVarintField(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, field, protowire.VarintType)
+	return protowire.AppendVarint(b, v)
+}
