@@ -2,7 +2,7 @@
 // their dependencies never reach the service.
 module github.com/pbft-go/pbft/tools
 
-go 1.26.8
+go 1.26.7
 
 tool (
 	github.com/bufbuild/buf/cmd/buf

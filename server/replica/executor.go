@@ -149,7 +149,7 @@ func (x *executor) answer(n, view uint64, b *execution.Block) {
 		if len(it.URL) > 0 && it.Executed {
 			x.r.gateway.PostReply(gateway.Posting{
 				View: view, Client: b.Client, Number: b.Results[i].Number, N: b.Results[i].N,
-				URL: string(it.URL), ClientTime: it.ClientTime, Op: it.Op, Result: b.Results[i],
+				URL: it.URL, ClientTime: it.ClientTime, Op: it.Op, Result: b.Results[i],
 			})
 		}
 	}
@@ -189,7 +189,7 @@ func (x *executor) resend(s consensus.Resend) {
 		if s.URL && res.Status == crypto.StatusOK {
 			x.r.gateway.PostReply(gateway.Posting{
 				View: x.r.view.Load(), Client: client, Number: res.Number, N: res.N,
-				URL: string(s.Request.ReplyURL), ClientTime: s.Request.ClientTime, Op: s.Request.Op, Result: res,
+				URL: s.Request.ReplyURL, ClientTime: s.Request.ClientTime, Op: s.Request.Op, Result: res,
 			})
 		}
 	})

@@ -2,7 +2,7 @@
 // nobody else's.
 module github.com/pbft-go/pbft/tools/lint
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 

@@ -1,0 +1,178 @@
+package gateway
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pbft-go/pbft/docs"
+	"github.com/pbft-go/pbft/wire"
+)
+
+// Bounds of one HTTP connection. An answer may take as long as a caller may
+// wait.
+const (
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 30 * time.Second
+	answerTimeout  = maxWait + requestTimeout
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 16 << 10
+)
+
+// route is what one path serves.
+type route struct {
+	method  string
+	anyType bool // the body is JSON whatever Content-Type says: curl's default is a form
+	handler http.Handler
+}
+
+// clientsPath is the one path with more behind it.
+const clientsPath = "/v1/clients/"
+
+// httpHandler serves JSON. It checks what concerns HTTP and leaves the rest to
+// the services.
+type httpHandler struct {
+	s       *Server
+	routes  map[string]route
+	clients route
+}
+
+func (s *Server) newHTTPHandler() (*httpHandler, error) {
+	json, err := s.newJSONMux()
+	if err != nil {
+		return nil, err
+	}
+	get := func(f http.HandlerFunc) route { return route{method: http.MethodGet, handler: f} }
+	return &httpHandler{s: s, clients: route{method: http.MethodGet, handler: json}, routes: map[string]route{
+		"/request":             {http.MethodPost, true, json},
+		"/view_change_request": {http.MethodPost, true, json},
+		"/v1/submit":           {http.MethodPost, false, json},
+		"/v1/status":           {http.MethodGet, false, json},
+		"/v1/log":              {http.MethodGet, false, json},
+		"/v1/dump":             {http.MethodGet, false, json},
+		"/healthz":             get(s.serveHealth),
+		"/readyz":              get(s.serveReady),
+		"/openapi.json":        get(serveOpenAPI),
+	}}, nil
+}
+
+// ServeHTTP finds the path's route and checks the request against it.
+func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	rt, ok := h.routes[r.URL.Path]
+	if !ok && strings.HasPrefix(r.URL.Path, clientsPath) {
+		rt, ok = h.clients, true
+	}
+	if !ok {
+		refuse(w, http.StatusNotFound, codes.NotFound, notFound(r))
+		return
+	}
+	switch {
+	case r.Method == rt.method:
+	case r.Method == http.MethodHead && rt.method == http.MethodGet:
+		r = asGet(r) // net/http leaves the body out
+	default:
+		wrongMethod(w, r, rt.method)
+		return
+	}
+	if r.Method == http.MethodGet {
+		rt.handler.ServeHTTP(w, r)
+		return
+	}
+	if err := crossSite(r); err != nil {
+		h.s.crossSite.Add(1)
+		refuse(w, http.StatusForbidden, codes.PermissionDenied, err.Error())
+		return
+	}
+	if ct := r.Header.Get("Content-Type"); !rt.anyType && !isJSON(ct) {
+		refuse(w, http.StatusUnsupportedMediaType, codes.InvalidArgument, fmt.Sprintf("Content-Type is %q, allowed are application/json and none", ct))
+		return
+	}
+	b, ok := h.s.readBody(w, r)
+	if !ok {
+		return
+	}
+	defer b.release()
+	r.Body = &wire.Body{ReadCloser: b}
+	rt.handler.ServeHTTP(w, r)
+}
+
+func notFound(r *http.Request) string {
+	return fmt.Sprintf("nothing at %q; GET /openapi.json lists the paths", r.URL.Path)
+}
+
+func wrongMethod(w http.ResponseWriter, r *http.Request, method string) {
+	allowed := method + ", " + http.MethodOptions
+	if method == http.MethodGet {
+		allowed = method + ", " + http.MethodHead + ", " + http.MethodOptions
+	}
+	w.Header().Set("Allow", allowed)
+	if r.Method == http.MethodOptions {
+		// No CORS headers: pages of other sites may not call this service.
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	refuse(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("method %q at %s, allowed is %s", r.Method, r.URL.Path, allowed))
+}
+
+// asGet is r as a GET, for handlers that know nothing of HEAD.
+func asGet(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context()) // a copy: net/http looks at the original
+	r.Method = http.MethodGet
+	return r
+}
+
+// crossSite refuses what a browser sends on behalf of another site's page: it
+// must not order operations for its visitor. Browsers name the page's origin
+// in every POST to another site; programs send neither header.
+func crossSite(r *http.Request) error {
+	if site := r.Header.Get("Sec-Fetch-Site"); strings.EqualFold(site, "cross-site") {
+		return fmt.Errorf("Sec-Fetch-Site is %q: requests from pages of other sites are not allowed", site) //nolint:revive,staticcheck // begins with a header's name
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return fmt.Errorf("Origin is %q, allowed is none, or the host that is asked, %q: requests from pages of other sites are not allowed", origin, r.Host) //nolint:revive,staticcheck // begins with a header's name
+		}
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	mt, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mt == "application/json"
+}
+
+// serveHealth says that the process lives.
+func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, struct {
+		Status  string `json:"status"`
+		Index   int    `json:"index"`
+		Version string `json:"version,omitempty"`
+	}{"alive", s.index, s.version})
+}
+
+// serveReady says whether the replica orders requests now.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if err := s.backend.Ready(); err != nil {
+		writeError(w, http.StatusServiceUnavailable, status.Convert(errNotReady(err)))
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Status string `json:"status"`
+		View   uint64 `json:"view"`
+	}{"ready", s.backend.Info().View})
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	writeBody(w, http.StatusOK, docs.OpenAPI)
+}

@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
+	"github.com/pbft-go/pbft/wire"
+)
+
+// newJSONMux translates JSON to calls of the services, as the generated rules
+// say.
+func (s *Server) newJSONMux() (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, wire.Marshaler{}),
+		runtime.SetQueryParameterParser(queryParser{}),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters), // a client id may hold a slash
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithDisableChunkedEncoding(),
+		runtime.WithWriteContentLength(),
+		runtime.WithErrorHandler(writeCallError),
+		runtime.WithRoutingErrorHandler(writeRoutingError),
+	)
+	ctx := context.Background() // of the registration, which does not use it
+	if err := pbftv1.RegisterCompatServiceHandlerClient(ctx, mux, localCompat{s.compat}); err != nil {
+		return nil, err
+	}
+	if err := pbftv1.RegisterClientServiceHandlerClient(ctx, mux, localClient{s.client}); err != nil {
+		return nil, err
+	}
+	if err := pbftv1.RegisterAdminServiceHandlerClient(ctx, mux, localAdmin{s.admin}); err != nil {
+		return nil, err
+	}
+	return mux, nil
+}
+
+// writeCallError tells a call's error. Of what the decoder found wrong the
+// generated code leaves the text only; the body knows the field.
+func writeCallError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if b, ok := r.Body.(*wire.Body); ok && b.Err != nil {
+		err = invalid(b.Err.Field, "%s", b.Err.Description)
+		if b.Err.Field == "" {
+			err = status.Error(codes.InvalidArgument, b.Err.Error())
+		}
+	}
+	s := status.Convert(err)
+	writeError(w, httpStatus(s.Code()), s)
+}
+
+// writeRoutingError tells that a path under clientsPath is none: all others
+// were looked up before.
+func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
+	refuse(w, http.StatusNotFound, codes.NotFound, notFound(r))
+}
+
+// queryParser is the stock parser, but refuses what the stock one ignores:
+// parameters that are no fields.
+type queryParser struct{}
+
+// Parse implements runtime.QueryParameterParser.
+func (queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	fields := m.ProtoReflect().Descriptor().Fields()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fd := fields.ByName(protoreflect.Name(name))
+		if fd == nil {
+			return invalid(name, "unknown parameter, allowed are %s", fieldNames(fields))
+		}
+		if filter.HasCommonPrefix([]string{name}) {
+			return invalid(name, "is given in the path already")
+		}
+		if n := len(values[name]); n > 1 {
+			return invalid(name, "is given %d times", n)
+		}
+	}
+	if err := (&runtime.DefaultQueryParser{}).Parse(m, values, filter); err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	return nil
+}
+
+func fieldNames(fields protoreflect.FieldDescriptors) (names []string) {
+	for i := range fields.Len() {
+		names = append(names, string(fields.Get(i).Name()))
+	}
+	return names
+}
