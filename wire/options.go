@@ -58,7 +58,7 @@ type link struct {
 var clientLink = link{
 	streamWindow: 1 << 20,
 	connWindow:   16 << 20,
-	maxStreams:   1024, // unary calls in flight; sessions share one stream
+	maxStreams:   256, // unary calls in flight, each up to a window of memory; sessions share one stream
 	waitForReady: false,
 	proxy:        true,
 }

@@ -212,10 +212,14 @@ func TestPeerCallsWaitForTheConnection(t *testing.T) {
 	<-refused // a first attempt has failed
 	s := grpc.NewServer(PeerServerOptions(1 << 20)...)
 	pbftv1.RegisterClientServiceServer(s, sessions{})
-	go s.Serve(ln)
-	defer s.Stop()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
 	close(ready)
 	if got := status.Code(<-answered); got != codes.Unimplemented { // what sessions says
 		t.Errorf("code %v, want %v", got, codes.Unimplemented)
+	}
+	s.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }

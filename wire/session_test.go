@@ -412,3 +412,27 @@ func TestRetryAfterIsRoundedUp(t *testing.T) {
 		}
 	}
 }
+
+// The hand-written ends copy these numbers from one to the other.
+func TestNumbersOnTheWireAreThoseOfCrypto(t *testing.T) {
+	for kind, want := range map[crypto.Kind]pbftv1.RequestKind{
+		crypto.KindOperation: pbftv1.RequestKind_REQUEST_KIND_OPERATION,
+		crypto.KindRead:      pbftv1.RequestKind_REQUEST_KIND_READ,
+		crypto.KindConfig:    pbftv1.RequestKind_REQUEST_KIND_CONFIG,
+		crypto.KindRejoin:    pbftv1.RequestKind_REQUEST_KIND_REJOIN,
+	} {
+		if int32(kind) != int32(want) {
+			t.Errorf("kind %d is %v", kind, want)
+		}
+	}
+	for s, want := range map[crypto.Status]pbftv1.ReplyStatus{
+		crypto.StatusOK:          pbftv1.ReplyStatus_REPLY_STATUS_OK,
+		crypto.StatusExpired:     pbftv1.ReplyStatus_REPLY_STATUS_EXPIRED,
+		crypto.StatusRejected:    pbftv1.ReplyStatus_REPLY_STATUS_REJECTED,
+		crypto.StatusNotExecuted: pbftv1.ReplyStatus_REPLY_STATUS_NOT_EXECUTED,
+	} {
+		if int32(s) != int32(want) || want.String() != "REPLY_STATUS_"+s.String() {
+			t.Errorf("status %v is %v", s, want)
+		}
+	}
+}

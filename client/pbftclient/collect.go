@@ -227,7 +227,7 @@ func (s *Session) accept(k *call, r *crypto.Result) func() {
 func (s *Session) refusal(finish []func(), replica int, in *wire.Refusal) []func() {
 	final := in.Reason == pbftv1.RefusalReason_REFUSAL_REASON_INVALID || in.Reason == pbftv1.RefusalReason_REFUSAL_REASON_UNAUTHENTICATED
 	now := time.Now()
-	for x := max(in.First, s.oldest); x <= in.Last && x < s.next; x++ {
+	for x := max(in.First, s.oldest); x <= in.Last && x < s.top; x++ {
 		k := s.call(x)
 		if k == nil {
 			continue

@@ -154,7 +154,7 @@ func (k *conn) begin() {
 	k.reopen()
 	now := time.Now()
 	for _, s := range c.sessions {
-		for x := s.oldest; x < s.next; x++ {
+		for x := s.oldest; x < s.top; x++ {
 			switch call := s.call(x); {
 			case call == nil || !call.sent:
 			case call.retried:

@@ -71,7 +71,8 @@ func (s *Session) lookQueries(finish []func(), now time.Time) []func() {
 func (s *Session) answerQuery(finish []func(), replica int, x *wire.Single) []func() {
 	kept := s.queries[:0]
 	for _, q := range s.queries {
-		if q.number != x.Result.Number {
+		// REJECTED answers a request of this session; a query is for any.
+		if q.number != x.Result.Number || x.Result.Status == crypto.StatusRejected {
 			kept = append(kept, q)
 			continue
 		}

@@ -36,7 +36,7 @@ func (c *Client) look(now time.Time) (finish []func()) {
 	defer c.mu.Unlock()
 	late := false
 	for _, s := range c.sessions {
-		for x := s.oldest; x < s.next; x++ {
+		for x := s.oldest; x < s.top; x++ {
 			k := s.call(x)
 			switch {
 			case k == nil:

@@ -18,7 +18,8 @@ type Session struct {
 
 	// All below belongs to the client's lock.
 	next    uint64  // number of the next request
-	oldest  uint64  // nothing below it is outstanding
+	oldest  uint64  // outstanding numbers lie in [oldest, top), less than
+	top     uint64  // a window wide
 	calls   []*call // outstanding number x at x mod len
 	queue   []*call // not sent yet
 	room    *sync.Cond
@@ -65,7 +66,6 @@ func newSession(c *Client, id string, handle uint32) *Session {
 		next: uint64(time.Now().UnixMicro()), calls: make([]*call, 64), blocks: make(map[uint64]*block),
 		room: sync.NewCond(&c.mu),
 	}
-	s.oldest = s.next
 	return s
 }
 
@@ -160,22 +160,15 @@ func (s *Session) admit(ctx context.Context, number **uint64, op []byte) error {
 // fits reports whether number x and all that is outstanding span less than the
 // window.
 func (s *Session) fits(x uint64) bool {
-	if s.outstanding() == 0 {
-		return true
-	}
-	low, high := min(s.oldest, x), max(s.next-1, x)
-	return high-low < s.c.limits.window
+	s.trim()
+	return s.oldest == s.top || max(s.top, x+1)-min(s.oldest, x) <= s.c.limits.window
 }
 
-// outstanding counts roughly: 0 means none.
-func (s *Session) outstanding() int {
-	for s.oldest < s.next {
-		if s.call(s.oldest) != nil {
-			return int(s.next - s.oldest)
-		}
+// trim moves oldest up to the first number that is outstanding.
+func (s *Session) trim() {
+	for s.oldest < s.top && s.call(s.oldest) == nil {
 		s.oldest++
 	}
-	return 0
 }
 
 // call is the outstanding call of number x, or nil.
@@ -188,10 +181,10 @@ func (s *Session) call(x uint64) *call {
 
 // place makes a call outstanding.
 func (s *Session) place(k *call) {
-	if s.outstanding() == 0 {
-		s.oldest = k.number
+	if s.trim(); s.oldest == s.top {
+		s.oldest, s.top = k.number, k.number
 	}
-	s.oldest = min(s.oldest, k.number)
+	s.oldest, s.top = min(s.oldest, k.number), max(s.top, k.number+1)
 	for uint64(len(s.calls)) < s.c.limits.window {
 		old := s.calls
 		s.calls = make([]*call, 2*len(old))
@@ -207,13 +200,13 @@ func (s *Session) place(k *call) {
 // finish ends a call; the returned function tells the caller, outside the lock.
 func (s *Session) finish(k *call, r Result, err error) func() {
 	s.calls[k.number%uint64(len(s.calls))] = nil
-	s.outstanding()
+	s.trim()
 	s.room.Broadcast()
 	return func() { k.done(r, err) }
 }
 
 func (s *Session) failAll(finish []func(), err error) []func() {
-	for x := s.oldest; x < s.next; x++ {
+	for x := s.oldest; x < s.top; x++ {
 		if k := s.call(x); k != nil {
 			finish = append(finish, s.finish(k, Result{}, err))
 		}

@@ -5,7 +5,6 @@ package execution
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
@@ -29,6 +28,23 @@ type Config struct {
 	ResultCache  int // bytes of recent results kept here, for late questions
 }
 
+// maxReplyBytes bounds ReplyBytes: results are found by 32 bits.
+const maxReplyBytes = 1 << 30
+
+func (c *Config) check() error {
+	switch {
+	case c.ClientWindow < pageSize || c.ClientWindow%pageSize != 0:
+		return fmt.Errorf("execution: client window %d, allowed are positive multiples of %d", c.ClientWindow, pageSize)
+	case c.MaxClients < 1:
+		return fmt.Errorf("execution: max clients %d, at least 1 is needed", c.MaxClients)
+	case c.ReplyBytes < 0 || c.ReplyBytes > maxReplyBytes:
+		return fmt.Errorf("execution: %d reply bytes per client, allowed are 0 to %d", c.ReplyBytes, maxReplyBytes)
+	case c.MaxCachedResult < 0:
+		return fmt.Errorf("execution: max cached result %d bytes, it must not be negative", c.MaxCachedResult)
+	}
+	return nil
+}
+
 // Engine executes batches.
 type Engine struct {
 	cfg      Config
@@ -41,10 +57,10 @@ type Engine struct {
 
 	lastN      uint64
 	lastTimeUS int64
-	executed   uint64 // requests, duplicates left out
+	executed   uint64 // operations, duplicates left out
 
 	checkpoints [2]checkpoint // the newest two, newest first
-	scratch     scratch
+	run         run           // the batch at work
 }
 
 // checkpoint is a state that peers may ask for.
@@ -55,14 +71,13 @@ type checkpoint struct {
 
 // New makes an engine with an empty state.
 func New(c Config, sm statemachine.StateMachine) (*Engine, error) {
-	if c.ClientWindow < 64 || c.ClientWindow%64 != 0 || c.MaxClients < 1 {
-		return nil, fmt.Errorf("execution: client window %d must be a positive multiple of 64, and max clients %d at least 1", c.ClientWindow, c.MaxClients)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	e := &Engine{cfg: c, sm: sm, store: NewStore(c.Cluster)}
-	e.clients = newClientTable(&e.cfg)
+	e.clients = newClientTable(&e.cfg, &e.recent)
 	e.history.limit = c.HistoryBytes
 	e.recent.limit = c.ResultCache
-	e.recent.results = make(map[resultKey]*recentResult)
 	if r, ok := sm.(statemachine.Restorer); ok {
 		if err := r.Restored(0, e.store); err != nil {
 			return nil, fmt.Errorf("execution: the application refuses an empty state: %w", err)
@@ -71,7 +86,7 @@ func New(c Config, sm statemachine.StateMachine) (*Engine, error) {
 	return e, nil
 }
 
-// Output is what became of a batch.
+// Output is what became of a batch. It shares no memory with later ones.
 type Output struct {
 	Executed consensus.Executed
 	Blocks   []Block        // one per (client, session), in order of first appearance
@@ -105,10 +120,7 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 	entry := &LogEntry{Digest: x.Digest, View: x.View, TimeUS: x.TimeUS, Header: message.Header{Epoch: x.Epoch, N: x.N}}
 	if x.Batch != nil {
 		entry.Header, entry.batch = x.Batch.Header, x.Batch
-		e.scratch.reset()
-		e.admit(x.Batch, x.N)
-		e.apply(x)
-		e.finish(x, out, entry)
+		e.perform(x, out, entry)
 		if x.Batch.Header.Count > 0 {
 			e.lastTimeUS = x.TimeUS
 		}
@@ -119,157 +131,6 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 		out.State = e.checkpoint(x.N)
 	}
 	return out
-}
-
-// scratch is reused from batch to batch.
-type scratch struct {
-	calls   []call
-	batch   statemachine.Batch
-	results statemachine.Results
-	evicted []string
-	list    []byte
-}
-
-func (s *scratch) reset() {
-	clear(s.calls)
-	clear(s.batch.Ops)
-	s.calls, s.batch.Ops = s.calls[:0], s.batch.Ops[:0]
-	s.results.Reset()
-	s.evicted = s.evicted[:0]
-}
-
-// call is one request on its way through execution.
-type call struct {
-	client  *client
-	name    string
-	session uint64
-	req     crypto.Request
-	origin  uint16
-	run     bool          // to be executed
-	first   int           // earlier call of this batch that runs the same request, -1: none
-	result  crypto.Result // of those that do not run
-}
-
-// admit decides for each request, in order, whether it runs. A number that
-// runs is marked at once, so that its repetition in the batch does not.
-func (e *Engine) admit(b *message.Batch, n uint64) {
-	s := &e.scratch
-	var req crypto.Request
-	for i := range b.Groups {
-		g := &b.Groups[i]
-		c, evicted := e.clients.open(g.Client)
-		if evicted != nil {
-			s.evicted = append(s.evicted, evicted.name)
-		}
-		for cur := g.Cursor(); cur.Next(&req); {
-			k := call{client: c, name: c.name, session: g.Session, req: req, origin: g.Origin, first: -1}
-			k.run, k.result = c.admit(req.Number, g.Session)
-			if k.run {
-				e.clients.store(c, req.Number, n, g.Session, crypto.StatusOK, nil)
-				s.batch.Ops = append(s.batch.Ops, statemachine.Op{Client: c.name, Number: req.Number, Data: req.Op})
-			} else if k.result.N == n && k.result.Status == crypto.StatusOK {
-				k.first = s.runOf(c, req.Number)
-			}
-			s.calls = append(s.calls, k)
-		}
-	}
-}
-
-// runOf finds the call of this batch that runs a client's number.
-func (s *scratch) runOf(c *client, number uint64) int {
-	return slices.IndexFunc(s.calls, func(k call) bool { return k.run && k.client == c && k.req.Number == number })
-}
-
-// apply gives the application the batch as a whole.
-func (e *Engine) apply(x *consensus.Exec) {
-	s := &e.scratch
-	if len(s.batch.Ops) == 0 {
-		return
-	}
-	s.batch.N, s.batch.TimeUS, s.batch.Seed = x.N, x.TimeUS, x.Digest
-	e.sm.Apply(&s.batch, e.store, &s.results)
-	if got, want := s.results.Len(), len(s.batch.Ops); got != want {
-		panic(fmt.Sprintf("execution: the application gave %d results for %d operations of batch %d", got, want, x.N))
-	}
-}
-
-// finish stores the results and forms the reply blocks.
-func (e *Engine) finish(x *consensus.Exec, out *Output, entry *LogEntry) {
-	s := &e.scratch
-	slab := make([]byte, 0, e.resultBytes())
-	entry.outcomes = make([]outcome, 0, len(s.calls))
-	next := 0
-	for i := range s.calls {
-		k := &s.calls[i]
-		if k.run {
-			value := s.results.Get(next)
-			next++
-			e.executed++
-			at := len(slab)
-			slab = append(slab, value...)
-			value = slab[at:len(slab):len(slab)]
-			if k.client.low <= k.req.Number { // not closed by a later one of this batch
-				e.clients.store(k.client, k.req.Number, x.N, k.session, crypto.StatusOK, value)
-			}
-			e.recent.add(k.name, k.req.Number, k.session, x.N, value)
-			k.result = crypto.Result{N: x.N, Number: k.req.Number, Status: crypto.StatusOK, Value: value}
-		} else if k.first >= 0 {
-			k.result = s.calls[k.first].result
-		}
-		entry.outcomes = append(entry.outcomes, outcome{k.result.Status, k.run})
-		e.addToBlock(out, k)
-	}
-	for i := range out.Blocks {
-		b := &out.Blocks[i]
-		s.list = s.list[:0]
-		for j := range b.Results {
-			s.list = crypto.AppendResult(s.list, b.Session, &b.Results[j])
-		}
-		b.Digest = e.cfg.Cluster.BlockDigest(s.list)
-	}
-	e.windows(out)
-}
-
-func (e *Engine) resultBytes() (n int) {
-	for i := range e.scratch.results.Len() {
-		n += len(e.scratch.results.Get(i))
-	}
-	return n
-}
-
-func (e *Engine) addToBlock(out *Output, k *call) {
-	var b *Block
-	// The newest block is the likely one: a group's requests come together.
-	for i := len(out.Blocks) - 1; i >= 0; i-- {
-		if c := &out.Blocks[i]; c.Session == k.session && c.Client == k.name {
-			b = c
-			break
-		}
-	}
-	if b == nil {
-		out.Blocks = append(out.Blocks, Block{Client: k.name, Session: k.session})
-		b = &out.Blocks[len(out.Blocks)-1]
-	}
-	b.Results = append(b.Results, k.result)
-	b.Items = append(b.Items, Item{Origin: k.origin, URL: k.req.ReplyURL, Op: k.req.Op, ClientTime: k.req.ClientTime, Executed: k.run})
-}
-
-// windows reports each client of the batch once, and those evicted.
-func (e *Engine) windows(out *Output) {
-	for _, name := range e.scratch.evicted {
-		out.Executed.Windows = append(out.Executed.Windows, consensus.Window{Client: name, Gone: true})
-	}
-	seen := make(map[*client]bool)
-	for i := range e.scratch.calls {
-		c := e.scratch.calls[i].client
-		if i > 0 && e.scratch.calls[i-1].client == c || seen[c] {
-			continue
-		}
-		seen[c] = true
-		if e.clients.byName[c.name] == c {
-			out.Executed.Windows = append(out.Executed.Windows, c.window())
-		}
-	}
 }
 
 // appendHistory adds the batch's leaf to the history tree.
@@ -299,56 +160,4 @@ func (e *Engine) checkpoint(n uint64) *message.State {
 	e.checkpoints[1] = e.checkpoints[0]
 	e.checkpoints[0] = checkpoint{s, e.store.Snapshot()}
 	return s
-}
-
-// CheckpointState is the state at n if it is one of the newest two
-// checkpoints, else nil.
-func (e *Engine) CheckpointState(n uint64) *message.State {
-	for _, c := range e.checkpoints {
-		if c.state != nil && c.state.N == n {
-			return c.state
-		}
-	}
-	return nil
-}
-
-// LastExecuted is the number of the last batch.
-func (e *Engine) LastExecuted() uint64 { return e.lastN }
-
-// Clients is the number of clients in the client table.
-func (e *Engine) Clients() int { return len(e.clients.byName) }
-
-// ExecutedRequests counts requests since the start, duplicates left out.
-func (e *Engine) ExecutedRequests() uint64 { return e.executed }
-
-// ClientInfo tells the lowest open number of a client, and one more than its
-// highest executed one.
-func (e *Engine) ClientInfo(name string) (low, next uint64) {
-	if c := e.clients.byName[name]; c != nil {
-		return c.low, c.high
-	}
-	return 0, 0
-}
-
-// Lookup is the outcome of one request as this replica knows it; session 0 is
-// any. realSession is the session under which the number was executed.
-func (e *Engine) Lookup(name string, session, number uint64) (r crypto.Result, realSession uint64) {
-	c := e.clients.byName[name]
-	switch {
-	case c == nil || number >= c.low && !c.executed(number):
-		return crypto.Result{Number: number, Status: crypto.StatusNotExecuted}, session
-	case number < c.low:
-		return crypto.Result{Number: number, Status: crypto.StatusExpired}, session
-	}
-	realSession = c.reply(number).session
-	if session == 0 {
-		session = realSession
-	}
-	r = c.outcome(number, session)
-	if r.Tombstone {
-		if v, ok := e.recent.find(name, number, session); ok {
-			r.Tombstone, r.Value, r.Digest, r.Size = false, v, crypto.Digest{}, 0
-		}
-	}
-	return r, realSession
 }

@@ -1,12 +1,12 @@
 package execution
 
-// recent keeps the newest results whole, also those that the client table
-// keeps as tombstones, for questions that come late. It is local: what it
-// holds changes no digest.
+// recent keeps the newest of the results that the client table holds as
+// tombstones whole, for questions that come late. It is local: what it holds
+// changes no digest.
 type recent struct {
 	limit, bytes int
 	results      map[resultKey]*recentResult
-	order        []*recentResult
+	order        []*recentResult // order[head:], oldest first
 	head         int
 }
 
@@ -22,16 +22,16 @@ type recentResult struct {
 	value   []byte
 }
 
-// minRecent is the size below which a result is not kept here: the client
-// table has it, most likely.
-const minRecent = 64
-
 // resultOverhead is what an entry costs beside its value.
 const resultOverhead = 200
 
+// add keeps a copy of value; the oldest results make room.
 func (r *recent) add(client string, number, session, n uint64, value []byte) {
-	if len(value) < minRecent || len(value)+resultOverhead > r.limit {
+	if len(value)+resultOverhead > r.limit {
 		return
+	}
+	if r.results == nil {
+		r.results = make(map[resultKey]*recentResult)
 	}
 	e := &recentResult{key: resultKey{client, number}, session: session, n: n, value: append([]byte(nil), value...)}
 	r.results[e.key] = e
@@ -52,9 +52,11 @@ func (r *recent) add(client string, number, session, n uint64, value []byte) {
 	}
 }
 
-func (r *recent) find(client string, number, session uint64) ([]byte, bool) {
+// find returns the result of a number as executed at n. It is shared: nobody
+// writes to it.
+func (r *recent) find(client string, number, session, n uint64) ([]byte, bool) {
 	e := r.results[resultKey{client, number}]
-	if e == nil || e.session != session {
+	if e == nil || e.session != session || e.n != n {
 		return nil, false
 	}
 	return e.value, true

@@ -3,6 +3,7 @@ package execution
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 )
@@ -37,40 +38,36 @@ func bucketOf(key []byte) int {
 	return int(h >> 48)
 }
 
-// bucket is one bucket's entries in chunks. It belongs to one generation of
-// the store: a snapshot of an older one keeps it unchanged.
+// bucket is one bucket's entries in chunks, sorted, none of them empty. Bucket
+// and chunk belong to one generation of the store each: a snapshot of an older
+// one keeps them unchanged.
 type bucket struct {
 	generation uint64
-	chunks     [][]byte
+	chunks     []chunk
+	first      [1]chunk // holds chunks while there is no more than one
+}
+
+type chunk struct {
+	generation uint64
+	data       []byte
 }
 
 // Store is the application's state in memory. It implements
 // statemachine.State and is used by one goroutine.
 type Store struct {
-	c          crypto.ClusterID
 	buckets    []*bucket // numBuckets, nil: empty
 	generation uint64
-	dirty      dirtySet
-	tree       tree
-}
-
-// dirtySet is the set of buckets that changed since the last root.
-type dirtySet struct {
-	marked []bool
-	list   []int
-}
-
-func (d *dirtySet) add(i int) {
-	if !d.marked[i] {
-		d.marked[i] = true
-		d.list = append(d.list, i)
-	}
+	tree       *tree
 }
 
 // NewStore makes an empty store.
 func NewStore(c crypto.ClusterID) *Store {
-	return &Store{c: c, buckets: make([]*bucket, numBuckets), dirty: dirtySet{marked: make([]bool, numBuckets)}, tree: newTree()}
+	return &Store{buckets: make([]*bucket, numBuckets), tree: newTree(c)}
 }
+
+// Root digests the state, at a cost that follows what changed since the last
+// call.
+func (s *Store) Root() crypto.Digest { return s.tree.root(s.buckets) }
 
 // Prefetch is a hint that this store does not need.
 func (s *Store) Prefetch([][]byte) {}
@@ -81,28 +78,23 @@ func (s *Store) Get(key []byte) ([]byte, bool) {
 	if b == nil {
 		return nil, false
 	}
-	at, found := b.find(key)
-	if !found {
+	at, size := b.find(key)
+	if size == 0 {
 		return nil, false
 	}
-	e := b.chunks[at.chunk][at.offset:]
-	k := int(binary.BigEndian.Uint32(e))
-	v := int(binary.BigEndian.Uint32(e[4+k:]))
-	return e[8+k : 8+k+v : 8+k+v], true
+	e := b.chunks[at.chunk].data[at.offset:]
+	return e[8+len(key) : size : size], true
 }
 
 // Put stores a copy of value under a copy of key.
 func (s *Store) Put(key, value []byte) {
-	b := s.writable(bucketOf(key))
-	at, found := b.find(key)
-	old := 0
-	if found {
-		c := b.chunks[at.chunk]
-		old = entrySize(c[at.offset:])
-		if old == 8+len(key)+len(value) {
-			copy(c[at.offset+8+len(key):], value)
-			return
-		}
+	i := bucketOf(key)
+	b := s.writable(i)
+	s.tree.touch(i)
+	at, old := b.find(key)
+	if old == 8+len(key)+len(value) && b.chunks[at.chunk].generation == s.generation {
+		copy(b.chunks[at.chunk].data[at.offset+8+len(key):], value)
+		return
 	}
 	b.replace(at, old, key, value)
 }
@@ -113,32 +105,27 @@ func (s *Store) Delete(key []byte) {
 	if s.buckets[i] == nil {
 		return
 	}
-	if _, found := s.buckets[i].find(key); !found {
+	at, size := s.buckets[i].find(key)
+	if size == 0 {
 		return
 	}
-	b := s.writable(i)
-	at, _ := b.find(key)
-	b.remove(at, entrySize(b.chunks[at.chunk][at.offset:]))
+	s.writable(i).remove(at, size)
+	s.tree.touch(i)
 }
 
-// writable is bucket i, copied first if a snapshot holds it.
+// writable is bucket i, copied first if a snapshot holds it; the chunks are
+// copied when they are written to.
 func (s *Store) writable(i int) *bucket {
-	s.dirty.add(i)
 	b := s.buckets[i]
-	switch {
-	case b == nil:
-		b = &bucket{generation: s.generation}
-	case b.generation != s.generation:
-		c := &bucket{generation: s.generation, chunks: make([][]byte, len(b.chunks))}
-		for j, chunk := range b.chunks {
-			c.chunks[j] = append(make([]byte, 0, cap(chunk)), chunk...)
-		}
-		b = c
-	default:
+	if b != nil && b.generation == s.generation {
 		return b
 	}
-	s.buckets[i] = b
-	return b
+	own := &bucket{generation: s.generation}
+	if b != nil {
+		own.chunks = append(own.first[:0], b.chunks...)
+	}
+	s.buckets[i] = own
+	return own
 }
 
 // place is where an entry is, or where it belongs.
@@ -152,12 +139,12 @@ func entrySize(e []byte) int {
 func entryKey(e []byte) []byte { return e[4 : 4+binary.BigEndian.Uint32(e)] }
 
 // find looks for key: the last chunk that does not begin above it, then entry
-// by entry.
-func (b *bucket) find(key []byte) (at place, found bool) {
+// by entry. size is that of the entry, 0 if there is none.
+func (b *bucket) find(key []byte) (at place, size int) {
 	lo, hi := 0, len(b.chunks)
 	for lo < hi {
 		mid := (lo + hi) / 2
-		if bytes.Compare(entryKey(b.chunks[mid]), key) <= 0 {
+		if bytes.Compare(entryKey(b.chunks[mid].data), key) <= 0 {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -165,33 +152,35 @@ func (b *bucket) find(key []byte) (at place, found bool) {
 	}
 	at.chunk = max(lo-1, 0)
 	if len(b.chunks) == 0 {
-		return at, false
+		return at, 0
 	}
-	c := b.chunks[at.chunk]
+	c := b.chunks[at.chunk].data
 	for at.offset < len(c) {
-		switch bytes.Compare(entryKey(c[at.offset:]), key) {
+		e := c[at.offset:]
+		switch bytes.Compare(entryKey(e), key) {
 		case 0:
-			return at, true
+			return at, entrySize(e)
 		case 1:
-			return at, false
+			return at, 0
 		}
-		at.offset += entrySize(c[at.offset:])
+		at.offset += entrySize(e)
 	}
-	return at, false
+	return at, 0
 }
 
-// replace puts an entry in the place of one of old bytes (0: none).
+// replace puts an entry in the place of one of old bytes (0: none). It makes a
+// new chunk: value may lie in the present one.
 func (b *bucket) replace(at place, old int, key, value []byte) {
 	if len(b.chunks) == 0 {
-		b.chunks = append(b.chunks, nil)
+		b.chunks = append(b.first[:0], chunk{})
 	}
-	c := b.chunks[at.chunk]
-	n := make([]byte, 0, len(c)-old+8+len(key)+len(value))
-	n = append(n, c[:at.offset]...)
+	c := &b.chunks[at.chunk]
+	n := make([]byte, 0, len(c.data)-old+8+len(key)+len(value))
+	n = append(n, c.data[:at.offset]...)
 	n = crypto.AppendBytes(n, key)
 	n = crypto.AppendBytes(n, value)
-	n = append(n, c[at.offset+old:]...)
-	b.chunks[at.chunk] = n
+	n = append(n, c.data[at.offset+old:]...)
+	*c = chunk{b.generation, n}
 	if len(n) > chunkSize {
 		b.split(at.chunk)
 	}
@@ -199,31 +188,35 @@ func (b *bucket) replace(at place, old int, key, value []byte) {
 
 // split halves a chunk at an entry, if it holds more than one.
 func (b *bucket) split(i int) {
-	c := b.chunks[i]
+	c := b.chunks[i].data
 	cut := entrySize(c)
 	for cut < len(c)/2 {
-		if next := cut + entrySize(c[cut:]); next < len(c) {
-			cut = next
-		} else {
+		next := cut + entrySize(c[cut:])
+		if next == len(c) {
 			break
 		}
+		cut = next
 	}
-	if cut >= len(c) {
+	if cut == len(c) {
 		return
 	}
-	left, right := bytes.Clone(c[:cut]), bytes.Clone(c[cut:])
-	b.chunks = append(b.chunks, nil)
-	copy(b.chunks[i+2:], b.chunks[i+1:])
-	b.chunks[i], b.chunks[i+1] = left, right
+	right := chunk{b.generation, bytes.Clone(c[cut:])}
+	b.chunks[i].data = bytes.Clone(c[:cut])
+	b.chunks = slices.Insert(b.chunks, i+1, right)
+	b.first[0] = chunk{} // there is more than one now
 }
 
+// remove takes an entry out.
 func (b *bucket) remove(at place, size int) {
-	c := b.chunks[at.chunk]
-	c = append(c[:at.offset], c[at.offset+size:]...)
-	b.chunks[at.chunk] = c
-	if len(c) == 0 {
-		b.chunks = append(b.chunks[:at.chunk], b.chunks[at.chunk+1:]...)
+	c := &b.chunks[at.chunk]
+	if len(c.data) == size {
+		b.chunks = slices.Delete(b.chunks, at.chunk, at.chunk+1)
+		return
 	}
+	if c.generation != b.generation {
+		*c = chunk{b.generation, bytes.Clone(c.data)}
+	}
+	c.data = slices.Delete(c.data, at.offset, at.offset+size)
 }
 
 // Snapshot is the state at one moment. Later writes to the store leave it

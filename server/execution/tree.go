@@ -9,87 +9,89 @@ import (
 // tree is the Merkle tree over the buckets: 16 children a node, 4 levels. A
 // node all of whose children are empty is the zero digest.
 type tree struct {
-	// levels[0] is the root alone, levels[4] the buckets.
+	h hasher
+	// levels[0] is the root alone, levels[treeLevels] the buckets.
 	levels [treeLevels + 1][]crypto.Digest
+	dirty  [treeLevels + 1]bitset
 }
 
-func newTree() (t tree) {
+func newTree(c crypto.ClusterID) *tree {
+	t := &tree{h: hasher{c: c}}
 	size := 1
 	for i := range t.levels {
-		t.levels[i] = make([]crypto.Digest, size)
+		t.levels[i], t.dirty[i] = make([]crypto.Digest, size), newBitset(size)
 		size *= fanout
 	}
 	return t
 }
 
-// Root digests the state. It rehashes the buckets that changed since the last
-// call, and the nodes above them; the result is that of hashing everything.
-func (s *Store) Root() crypto.Digest {
-	dirty := s.dirty.list
-	for _, i := range dirty {
-		s.dirty.marked[i] = false
-		s.tree.levels[treeLevels][i] = bucketDigest(s.c, i, s.buckets[i])
+// touch notes that a bucket changed.
+func (t *tree) touch(bucket int) { t.dirty[treeLevels].add(bucket) }
+
+// root rehashes the buckets that changed since the last call, and the nodes
+// above them; the result is that of hashing everything.
+func (t *tree) root(buckets []*bucket) crypto.Digest {
+	for level := treeLevels; level >= 0; level-- {
+		t.dirty[level].drain(func(i int) {
+			if level == treeLevels {
+				t.levels[level][i] = t.h.bucket(i, buckets[i])
+			} else {
+				t.levels[level][i] = t.h.node(t.levels[level+1][i*fanout : (i+1)*fanout])
+			}
+			if level > 0 {
+				t.dirty[level-1].add(i / fanout)
+			}
+		})
 	}
-	s.dirty.list = s.dirty.list[:0]
-	parents := append([]int(nil), dirty...)
-	for level := treeLevels - 1; level >= 0; level-- {
-		parents = s.tree.rehash(s.c, level, parents)
-	}
-	return s.tree.levels[0][0]
+	return t.levels[0][0]
 }
 
-// rehash computes the parents, in level, of the given nodes below it, each
-// once, and returns them.
-func (t *tree) rehash(c crypto.ClusterID, level int, below []int) []int {
-	seen := make(map[int]bool, len(below))
-	parents := below[:0]
-	for _, i := range below {
-		p := i / fanout
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
-		t.levels[level][p] = nodeDigest(c, t.levels[level+1][p*fanout:(p+1)*fanout])
-		parents = append(parents, p)
-	}
-	return parents
+// hasher digests buckets and nodes; its buffer spares an allocation for each.
+type hasher struct {
+	c   crypto.ClusterID
+	buf []byte
 }
 
-func nodeDigest(c crypto.ClusterID, children []crypto.Digest) crypto.Digest {
-	var buf [fanout * sha256.Size]byte
+func (h *hasher) node(children []crypto.Digest) crypto.Digest {
+	h.buf = h.buf[:0]
 	empty := true
-	for i, d := range children {
-		empty = empty && d.IsZero()
-		copy(buf[i*sha256.Size:], d[:])
+	for i := range children {
+		empty = empty && children[i].IsZero()
+		h.buf = append(h.buf, children[i][:]...)
 	}
 	if empty {
 		return crypto.Digest{}
 	}
-	return c.Hash(crypto.TagNode, buf[:])
+	return h.c.Hash(crypto.TagNode, h.buf)
 }
 
-func bucketDigest(c crypto.ClusterID, i int, b *bucket) crypto.Digest {
+func (h *hasher) bucket(i int, b *bucket) crypto.Digest {
 	if b == nil || len(b.chunks) == 0 {
 		return crypto.Digest{}
 	}
-	var index [2]byte
-	crypto.AppendU16(index[:0], uint16(i))
+	h.buf = crypto.AppendU16(h.buf[:0], uint16(i))
 	if len(b.chunks) == 1 {
-		return c.Hash(crypto.TagBucket, index[:], b.chunks[0])
+		return h.c.Hash(crypto.TagBucket, h.buf, b.chunks[0].data)
 	}
-	return c.Hash(crypto.TagBucket, append([][]byte{index[:]}, b.chunks...)...)
+	parts := make([][]byte, 0, 1+len(b.chunks))
+	parts = append(parts, h.buf)
+	for j := range b.chunks {
+		parts = append(parts, b.chunks[j].data)
+	}
+	return h.c.Hash(crypto.TagBucket, parts...)
 }
 
 // Root digests a snapshot from scratch.
 func (s *Snapshot) Root(c crypto.ClusterID) crypto.Digest {
+	h := hasher{c: c, buf: make([]byte, 0, fanout*sha256.Size)}
 	level := make([]crypto.Digest, numBuckets)
 	for i, b := range s.buckets {
-		level[i] = bucketDigest(c, i, b)
+		level[i] = h.bucket(i, b)
 	}
 	for len(level) > 1 {
 		up := make([]crypto.Digest, len(level)/fanout)
 		for i := range up {
-			up[i] = nodeDigest(c, level[i*fanout:(i+1)*fanout])
+			up[i] = h.node(level[i*fanout : (i+1)*fanout])
 		}
 		level = up
 	}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 )
 
@@ -10,6 +12,7 @@ import (
 const (
 	defaultLogLimit = 16
 	maxLogLimit     = 256
+	maxLogBytes     = 3 << 20 // of an answer: gRPC clients take 4 MiB by default
 	defaultDump     = 1 << 20
 	maxDump         = 4 << 20
 )
@@ -31,9 +34,21 @@ func (a *adminService) ListLog(ctx context.Context, in *pbftv1.ListLogRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return answer(ctx, func(ctx context.Context) (*pbftv1.ListLogResponse, error) {
+	out, err := answer(ctx, func(ctx context.Context) (*pbftv1.ListLogResponse, error) {
 		return a.s.backend.Log(ctx, in.GetFrom(), limit)
 	})
+	if err != nil {
+		return nil, err
+	}
+	// Large batches leave room for fewer: the caller goes on behind the last.
+	size := 0
+	for i, e := range out.GetEntries() {
+		if size += proto.Size(e); size > maxLogBytes && i > 0 {
+			out.Entries = out.Entries[:i]
+			break
+		}
+	}
+	return out, nil
 }
 
 // Dump lists executed requests.

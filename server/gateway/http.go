@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +30,9 @@ const (
 // route is what one path serves.
 type route struct {
 	method  string
-	anyType bool // the body is JSON whatever Content-Type says: curl's default is a form
 	handler http.Handler
+	legacy  bool     // JSON whatever Content-Type says (curl's default is a form); any query
+	query   []string // parameters allowed, unless legacy
 }
 
 // clientsPath is the one path with more behind it.
@@ -48,18 +51,22 @@ func (s *Server) newHTTPHandler() (*httpHandler, error) {
 	if err != nil {
 		return nil, err
 	}
-	get := func(f http.HandlerFunc) route { return route{method: http.MethodGet, handler: f} }
-	return &httpHandler{s: s, clients: route{method: http.MethodGet, handler: json}, routes: map[string]route{
-		"/request":             {http.MethodPost, true, json},
-		"/view_change_request": {http.MethodPost, true, json},
-		"/v1/submit":           {http.MethodPost, false, json},
-		"/v1/status":           {http.MethodGet, false, json},
-		"/v1/log":              {http.MethodGet, false, json},
-		"/v1/dump":             {http.MethodGet, false, json},
-		"/healthz":             get(s.serveHealth),
-		"/readyz":              get(s.serveReady),
-		"/openapi.json":        get(serveOpenAPI),
-	}}, nil
+	plain := func(f http.HandlerFunc) route { return route{method: http.MethodGet, handler: f, legacy: true} }
+	return &httpHandler{
+		s: s,
+		routes: map[string]route{
+			"/request":             {method: http.MethodPost, handler: json, legacy: true},
+			"/view_change_request": {method: http.MethodPost, handler: json, legacy: true},
+			"/v1/submit":           {method: http.MethodPost, handler: json},
+			"/v1/status":           {method: http.MethodGet, handler: json},
+			"/v1/log":              {method: http.MethodGet, handler: json, query: []string{"from", "limit"}},
+			"/v1/dump":             {method: http.MethodGet, handler: json, query: []string{"from", "limit_bytes"}},
+			"/healthz":             plain(s.serveHealth),
+			"/readyz":              plain(s.serveReady),
+			"/openapi.json":        plain(serveOpenAPI),
+		},
+		clients: route{method: http.MethodGet, handler: json, query: []string{"session"}},
+	}, nil
 }
 
 // ServeHTTP finds the path's route and checks the request against it.
@@ -82,16 +89,25 @@ func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wrongMethod(w, r, rt.method)
 		return
 	}
+	if err := rt.checkQuery(r.URL); err != nil {
+		writeError(w, http.StatusBadRequest, status.Convert(err))
+		return
+	}
 	if r.Method == http.MethodGet {
 		rt.handler.ServeHTTP(w, r)
 		return
 	}
+	h.servePost(rt, w, r)
+}
+
+// servePost checks who asks and reads the body.
+func (h *httpHandler) servePost(rt route, w http.ResponseWriter, r *http.Request) {
 	if err := crossSite(r); err != nil {
 		h.s.crossSite.Add(1)
 		refuse(w, http.StatusForbidden, codes.PermissionDenied, err.Error())
 		return
 	}
-	if ct := r.Header.Get("Content-Type"); !rt.anyType && !isJSON(ct) {
+	if ct := r.Header.Get("Content-Type"); !rt.legacy && !isJSON(ct) {
 		refuse(w, http.StatusUnsupportedMediaType, codes.InvalidArgument, fmt.Sprintf("Content-Type is %q, allowed are application/json and none", ct))
 		return
 	}
@@ -102,6 +118,27 @@ func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer b.release()
 	r.Body = &wire.Body{ReadCloser: b}
 	rt.handler.ServeHTTP(w, r)
+}
+
+// checkQuery refuses what the generated code would ignore: parameters that are
+// no fields, or that are given twice.
+func (rt *route) checkQuery(u *url.URL) error {
+	if rt.legacy || u.RawQuery == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "query: %v", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(rt.query, name) {
+			return invalid(name, "unknown parameter, allowed are %q", rt.query)
+		}
+		if n := len(values[name]); n > 1 {
+			return invalid(name, "given %d times, allowed is once", n)
+		}
+	}
+	return nil
 }
 
 func notFound(r *http.Request) string {

@@ -2,18 +2,11 @@ package gateway
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/wire"
@@ -24,7 +17,6 @@ import (
 func (s *Server) newJSONMux() (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, wire.Marshaler{}),
-		runtime.SetQueryParameterParser(queryParser{}),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters), // a client id may hold a slash
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -63,36 +55,4 @@ func writeCallError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler,
 // were looked up before.
 func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
 	refuse(w, http.StatusNotFound, codes.NotFound, notFound(r))
-}
-
-// queryParser is the stock parser, but refuses what the stock one ignores:
-// parameters that are no fields.
-type queryParser struct{}
-
-// Parse implements runtime.QueryParameterParser.
-func (queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
-	fields := m.ProtoReflect().Descriptor().Fields()
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		fd := fields.ByName(protoreflect.Name(name))
-		if fd == nil {
-			return invalid(name, "unknown parameter, allowed are %s", fieldNames(fields))
-		}
-		if filter.HasCommonPrefix([]string{name}) {
-			return invalid(name, "is given in the path already")
-		}
-		if n := len(values[name]); n > 1 {
-			return invalid(name, "is given %d times", n)
-		}
-	}
-	if err := (&runtime.DefaultQueryParser{}).Parse(m, values, filter); err != nil {
-		return fmt.Errorf("query: %w", err)
-	}
-	return nil
-}
-
-func fieldNames(fields protoreflect.FieldDescriptors) (names []string) {
-	for i := range fields.Len() {
-		names = append(names, string(fields.Get(i).Name()))
-	}
-	return names
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -25,11 +24,8 @@ import (
 	"github.com/pbft-go/pbft/wire/oneport"
 )
 
-// watchInterval is how often the replica's view and readiness are looked at,
-// to tell clients' streams and the health service of a change.
-const watchInterval = 200 * time.Millisecond
-
-// messageOverhead is what a gRPC message may hold beside the largest batch.
+// messageOverhead is what a message may hold beside the largest operation, and
+// what an answer may hold beside the largest block.
 const messageOverhead = 1 << 20
 
 // Server is a replica's public port.
@@ -56,28 +52,32 @@ type Server struct {
 
 	bodies    atomic.Int64  // bytes of request bodies held
 	crossSite atomic.Uint64 // requests of foreign pages that were refused
+	changed   chan struct{} // the replica's view or readiness may have changed
 	readers   sync.WaitGroup
 	stopping  chan struct{}
 	stopOnce  sync.Once
 }
 
-// New makes a server; Serve starts it.
+// New makes a server; Serve starts it. The backend is not called before that.
 func New(o Options, b Backend) (*Server, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		config: o.Config, backend: b, log: o.Logger, index: o.Index, version: o.Version, cluster: o.Config.ClusterID,
+		config: o.Config, backend: b, log: log, index: o.Index, version: o.Version, cluster: o.Config.ClusterID,
 		hosts:     newReplyHosts(o.Config),
-		poster:    newPoster(o.Config.NetworkTimeout, o.Logger),
+		poster:    newPoster(o.Config.NetworkTimeout, log),
 		collector: newCollector(o.Config.ClusterID, len(o.Config.Nodes), o.Config.F()+1),
 		sessions:  newSessions(),
 		health:    health.NewServer(),
+		changed:   make(chan struct{}, 1),
 		stopping:  make(chan struct{}),
 	}
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	s.compat, s.client, s.admin = &compatService{s: s}, &clientService{s: s}, &adminService{s: s}
 	if err := s.newGRPC(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	handler, err := s.newHTTPHandler()
 	if err != nil {
@@ -86,7 +86,7 @@ func New(o Options, b Backend) (*Server, error) {
 	s.http = &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout,
 		WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
@@ -94,110 +94,79 @@ func New(o Options, b Backend) (*Server, error) {
 // newGRPC registers the services, with reflection that shows the comments of
 // the proto files.
 func (s *Server) newGRPC() error {
-	s.grpc = grpc.NewServer(wire.ServerOptions(s.config.MaxBatchBytes + messageOverhead)...)
+	// A stream's answer may hold a block of many large results.
+	options := append(wire.ServerOptions(s.config.MaxBatchBytes+messageOverhead), grpc.MaxSendMsgSize(outboxBytes+messageOverhead))
+	s.grpc = grpc.NewServer(options...)
 	pbftv1.RegisterCompatServiceServer(s.grpc, s.compat)
 	pbftv1.RegisterClientServiceServer(s.grpc, s.client)
 	pbftv1.RegisterAdminServiceServer(s.grpc, s.admin)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	resolver, err := descriptor.Resolver()
 	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
+		return err
 	}
 	o := reflection.ServerOptions{Services: s.grpc, DescriptorResolver: resolver}
 	reflectionv1.RegisterServerReflectionServer(s.grpc, reflection.NewServerV1(o))
 	return nil
 }
 
-// Serve answers on ln until Stop, and then returns nil.
+// Serve answers on ln, which it owns from then on, until Stop, and then
+// returns nil. It returns an error if the listener fails for good; Stop is
+// needed then too. It must be called at most once.
 func (s *Server) Serve(ln net.Listener) error {
-	mux := oneport.New(ln, oneport.Options{AcceptFailed: func(err error) { s.log.Warn("accepting a connection failed", "err", err) }})
-	defer mux.Close() //nolint:errcheck // the listener is going away
-	s.setHealth()
-	watch := make(chan struct{})
-	go func() {
-		defer close(watch)
-		s.watch()
-	}()
+	mux := oneport.New(ln, oneport.Options{AcceptFailed: func(err error) {
+		s.log.Warn("public port: a connection was not accepted", "addr", ln.Addr().String(), "error", err)
+	}})
+	var wg sync.WaitGroup
+	wg.Go(s.watch)
 	failed := make(chan error, 3)
-	go func() { failed <- s.grpc.Serve(mux.GRPC) }()
-	go func() { failed <- ignoreClosed(s.http.Serve(mux.HTTP)) }()
-	go func() { failed <- mux.Serve() }()
+	wg.Go(func() { failed <- s.grpc.Serve(mux.GRPC) })
+	wg.Go(func() { failed <- s.http.Serve(mux.HTTP) })
+	wg.Go(func() { failed <- mux.Serve() })
 	var err error
 	select {
 	case err = <-failed:
 	case <-s.stopping:
 	}
-	_ = mux.Close()
-	if err != nil {
-		s.shutDown()
-	}
-	<-s.stopping
-	<-watch
-	return err
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	s.beginStop()
+	mux.Close()
+	wg.Wait()
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
+		return nil // Stop was faster than Serve
 	}
 	return err
 }
 
-func (s *Server) shutDown() {
+// beginStop ends what waits: streams and callers are told.
+func (s *Server) beginStop() {
 	s.stopOnce.Do(func() {
 		s.health.Shutdown()
 		close(s.stopping)
 	})
 }
 
-// Stop ends the port: no new calls, those under way get their answers, until
-// ctx ends.
+// Stop ends the port. Calls under way are answered, those that wait for an
+// outcome with UNAVAILABLE; what is left when ctx ends is cut off, and Stop
+// returns ctx's error. Serve has returned, or will at once.
 func (s *Server) Stop(ctx context.Context) error {
-	s.shutDown()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		_ = s.http.Close()
-	}
-	done := make(chan struct{})
+	s.beginStop()
+	graceful := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
-		close(done)
+		close(graceful)
 	}()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+	}
 	select {
-	case <-done:
+	case <-graceful:
 	case <-ctx.Done():
-		s.grpc.Stop()
-		<-done
 		err = ctx.Err()
+		s.grpc.Stop()
+		<-graceful
 	}
 	s.readers.Wait()
 	s.poster.stop()
 	return err
-}
-
-// watch tells streams and the health service what changed.
-func (s *Server) watch() {
-	t := time.NewTicker(watchInterval)
-	defer t.Stop()
-	last := s.backend.Info()
-	for {
-		select {
-		case <-t.C:
-			s.setHealth()
-			if info := s.backend.Info(); info != last {
-				last = info
-				s.sessions.announce(&info)
-			}
-		case <-s.stopping:
-			return
-		}
-	}
-}
-
-func (s *Server) setHealth() {
-	state := healthv1.HealthCheckResponse_SERVING
-	if s.backend.Ready() != nil {
-		state = healthv1.HealthCheckResponse_NOT_SERVING
-	}
-	s.health.SetServingStatus("", state)
 }

@@ -88,5 +88,17 @@ func (r *Results) Get(i int) []byte {
 	return r.buf[start:r.ends[i]:r.ends[i]]
 }
 
-// Reset empties r and keeps its memory.
-func (r *Results) Reset() { r.buf, r.ends = r.buf[:0], r.ends[:0] }
+// Size is the number of bytes of all results. Results are kept for the clients
+// until they are answered: an application that gives large ones bounds this.
+func (r *Results) Size() int { return len(r.buf) }
+
+// keepResults is the largest buffer that Reset keeps.
+const keepResults = 1 << 20
+
+// Reset empties r and keeps its memory, unless a batch had unusual need of it.
+func (r *Results) Reset() {
+	r.buf, r.ends = r.buf[:0], r.ends[:0]
+	if cap(r.buf) > keepResults {
+		r.buf = nil
+	}
+}

@@ -86,7 +86,7 @@ const (
 func (m *Mux) Serve() error {
 	var sorters sync.WaitGroup
 	defer sorters.Wait()
-	defer m.Close()
+	defer m.end()
 	pause := pauseFirst
 	for {
 		c, err := m.listener.Accept()
@@ -129,12 +129,16 @@ func (m *Mux) isClosed() bool {
 // Close stops accepting and closes the connections that were not handed over.
 // Those that were live on.
 func (m *Mux) Close() error {
+	m.end()
+	return m.closeErr
+}
+
+func (m *Mux) end() {
 	m.closeOnce.Do(func() {
 		close(m.closed)
 		m.closeErr = m.listener.Close()
 		m.waiting.close()
 	})
-	return m.closeErr
 }
 
 // sort hands raw to the half it belongs to.

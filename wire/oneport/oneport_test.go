@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,21 +30,38 @@ func start(t *testing.T, o Options) *Mux {
 	gs := grpc.NewServer()
 	healthpb.RegisterHealthServer(gs, health.NewServer())
 	hs := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.Method+" by "+r.Proto)
+		fmt.Fprintf(w, "%s by %s", r.Method, r.Proto)
 	})}
-	results := make(chan error, 3)
-	go func() { results <- m.Serve() }()
-	go func() { results <- gs.Serve(m.GRPC) }()
-	go func() { results <- hs.Serve(m.HTTP) }()
+	serve(t, m)
+	var servers sync.WaitGroup
+	servers.Go(func() { ended(t, gs.Serve(m.GRPC)) })
+	servers.Go(func() { ended(t, hs.Serve(m.HTTP)) })
 	t.Cleanup(func() {
 		gs.Stop()
-		hs.Close()
-		m.Close()
-		for range cap(results) {
-			<-results
-		}
+		ended(t, hs.Close())
+		servers.Wait()
 	})
 	return m
+}
+
+// serve runs m until the test ends.
+func serve(t *testing.T, m *Mux) {
+	t.Helper()
+	served := make(chan error, 1)
+	go func() { served <- m.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(m.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// ended reports an error that is not the end of a server.
+func ended(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
 }
 
 func listen(t *testing.T, o Options) *Mux {
@@ -156,8 +175,7 @@ func TestSilentConnectionIsClosed(t *testing.T) {
 
 func TestTimeoutEndsWithTheFirstBytes(t *testing.T) {
 	m := listen(t, Options{Timeout: time.Hour})
-	go m.Serve()
-	defer m.Close()
+	serve(t, m)
 	c := dial(t, m)
 	if _, err := io.WriteString(c, "GET"); err != nil {
 		t.Fatal(err)
@@ -233,18 +251,20 @@ func TestCloseEndsSilentConnectionsOnly(t *testing.T) {
 
 func TestServeAndAcceptEndWithClose(t *testing.T) {
 	m := listen(t, Options{})
-	ended := make(chan error, 3)
-	go func() { ended <- m.Serve() }()
+	serve(t, m)
+	accepts := make(chan error, 2)
 	for _, ln := range []net.Listener{m.GRPC, m.HTTP} {
 		go func() {
 			_, err := ln.Accept()
-			ended <- err
+			accepts <- err
 		}()
 	}
-	m.Close()
-	for range cap(ended) {
-		if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	for range cap(accepts) {
+		if err := <-accepts; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accept: %v, want %v", err, net.ErrClosed)
 		}
 	}
 }
@@ -293,8 +313,7 @@ func TestServeOutlivesPassingFailures(t *testing.T) {
 	}
 	told := make(chan error, 2)
 	m := New(&flaky{Listener: ln, failures: 2}, Options{AcceptFailed: func(err error) { told <- err }})
-	go m.Serve()
-	defer m.Close()
+	serve(t, m)
 	for range cap(told) {
 		if err := <-told; !errors.Is(err, errFlaky) {
 			t.Error(err)
