@@ -35,7 +35,8 @@ var mayImport = map[string][]string{
 	"server/execution":        {"crypto", "server/consensus", "server/message", "server/statemachine"},
 	"server/gateway":          {"config", "crypto", "docs", "gen/...", "server/consensus", "server/execution", "server/message", "wire/..."},
 	"server/message":          {"crypto"},
-	"server/replica":          {"config", "crypto", "server/...", "wire/..."},
+	"server/replica":          {"config", "crypto", "gen/...", "server/...", "wire/..."}, // gen: it fills in the admin service's answers
+	"server/replica/...":      {"config", "gen/...", "server/replica"},                   // clusters for tests
 	"server/statemachine":     {},
 	"server/statemachine/...": {"server/statemachine"},
 	"server/storage":          {"crypto", "server/consensus", "server/message"},
