@@ -160,8 +160,8 @@ func (e *Engine) Log(from uint64, limit int) (out []LogEntry) {
 // At least one batch is listed.
 func (e *Engine) Dump(from uint64, limitBytes int) (out []DumpEntry, next uint64) {
 	bytes := 0
-	for _, x := range e.history.from(from) {
-		if bytes >= limitBytes {
+	for i, x := range e.history.from(from) {
+		if i > 0 && bytes >= limitBytes {
 			return out, x.Header.N
 		}
 		x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {

@@ -87,6 +87,9 @@ func parseBody(body []byte) (groups []crypto.GroupView, count int, err error) {
 		if r.Err() != nil {
 			return nil, 0, r.Err()
 		}
+		if err == nil {
+			err = CheckGroup(&g)
+		}
 		if err != nil {
 			return nil, 0, err
 		}

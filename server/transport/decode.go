@@ -283,6 +283,9 @@ func (d *decoder) unsigned(w any) (message.Message, error) {
 		return statusFromWire(w.Status)
 	case *pbftv1.PeerMessage_Relay:
 		g, err := crypto.ParseGroup(w.Relay.GetGroup())
+		if err == nil {
+			err = message.CheckGroup(&g)
+		}
 		if err != nil {
 			return nil, reject(BadGroup, "relay: %w", err)
 		}
