@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pbft-go/pbft/config"
+	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/server/replica"
 	"github.com/pbft-go/pbft/server/replica/replicatest"
 )
@@ -34,7 +35,7 @@ func newListener(t *testing.T) *listener {
 	}
 	l.url = "http://" + ln.Addr().String() + "/reply"
 	s := &http.Server{Handler: http.HandlerFunc(l.serve)} //nolint:gosec // a test's server needs no timeouts
-	go s.Serve(ln)                                       //nolint:errcheck // ends with the test
+	go s.Serve(ln)                                        //nolint:errcheck // ends with the test
 	t.Cleanup(func() { _ = s.Close() })
 	return l
 }
@@ -222,6 +223,41 @@ func TestNoQuorumIs503AndTheReplicaSaysWhy(t *testing.T) {
 	}
 	if code, m := post(t, c.URL(0, "/request"), `{"id":[1,1],"data":"x"}`); code != 503 || m["code"] != "UNAVAILABLE" {
 		t.Fatal(code, m)
+	}
+}
+
+func TestReplicaThatLostItsMemoryStaysSilentAndSaysSo(t *testing.T) {
+	c := replicatest.Start(t, 4, "")
+	for n := range 3 {
+		post(t, c.URL(0, "/request"), fmt.Sprintf(`{"id":[1,%d],"data":"x"}`, n))
+	}
+	for c.Status(3).GetLastExecuted() < 3 && t.Context().Err() == nil {
+	}
+	c.StopReplica(3)
+	c.Restart(3)
+	s := c.Status(3)
+	for s.GetStatus() == pbftv1.ReplicaStatus_REPLICA_STATUS_STARTING && t.Context().Err() == nil {
+		s = c.Status(3)
+	}
+	if s.GetStatus() != pbftv1.ReplicaStatus_REPLICA_STATUS_LEARNER || !strings.Contains(s.GetStatusReason(), "lost its memory") {
+		t.Fatalf("status %s: %s", s.GetStatus(), s.GetStatusReason())
+	}
+	resp, err := http.Get(c.URL(3, "/readyz")) //nolint:noctx // bounded by the server
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != 503 || !strings.Contains(string(b), "learner") {
+		t.Fatalf("readyz: %d %s", resp.StatusCode, b)
+	}
+	if code, m := post(t, c.URL(0, "/request"), `{"id":[1,9],"data":"after"}`); code != 200 {
+		t.Fatal(code, m)
+	}
+	for c.Status(3).GetLastExecuted() < 4 && t.Context().Err() == nil { // it follows
+	}
+	if code, m := post(t, c.URL(3, "/request"), `{"id":[1,10],"data":"x"}`); code != 503 {
+		t.Fatalf("a learner admits a request: %d %v", code, m)
 	}
 }
 

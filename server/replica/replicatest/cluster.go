@@ -25,6 +25,7 @@ type Cluster struct {
 	Config *config.Config // its ports are those in use
 	t      testing.TB
 	nodes  []*node
+	peers  []string // addresses of the peer ports
 }
 
 type node struct {
@@ -43,11 +44,10 @@ func Start(t testing.TB, n int, extra string) *Cluster {
 	var public, peer []net.Listener
 	var nodes strings.Builder
 	nodes.WriteString("nodes:\n")
-	var peers []string
 	for range n {
 		a, b := listen(t), listen(t)
 		public, peer = append(public, a), append(peer, b)
-		peers = append(peers, b.Addr().String())
+		c.peers = append(c.peers, b.Addr().String())
 		fmt.Fprintf(&nodes, "  - {host: 127.0.0.1, port: %d, peer_port: %d}\n", port(a), port(b))
 	}
 	var err error
@@ -55,14 +55,7 @@ func Start(t testing.TB, n int, extra string) *Cluster {
 		t.Fatal(err)
 	}
 	for i := range n {
-		r, err := replica.New(replica.Options{
-			Config: c.Config, Index: i, Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})).With("replica", i),
-			PublicListener: public[i], PeerListener: peer[i], PeerAddrs: peers, Version: "test",
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.run(r)
+		c.nodes = append(c.nodes, c.run(i, public[i], peer[i]))
 	}
 	t.Cleanup(c.Stop)
 	for i := range n {
@@ -81,14 +74,38 @@ func listen(t testing.TB) net.Listener {
 
 func port(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
 
-func (c *Cluster) run(r *replica.Replica) {
+func (c *Cluster) run(i int, public, peer net.Listener) *node {
+	logger := slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r, err := replica.New(replica.Options{
+		Config: c.Config, Index: i, Logger: logger.With("replica", i), Version: "test",
+		PublicListener: public, PeerListener: peer, PeerAddrs: c.peers,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &node{stop: cancel, done: make(chan struct{})}
-	c.nodes = append(c.nodes, n)
 	go func() {
 		defer close(n.done)
 		n.err = r.Run(ctx)
 	}()
+	return n
+}
+
+// Restart starts a stopped replica again, with nothing in its memory.
+func (c *Cluster) Restart(i int) {
+	public, err := net.Listen("tcp", c.Addr(i))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	peer, err := net.Listen("tcp", c.peers[i])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if old := c.nodes[i].client; old != nil {
+		_ = old.Close()
+	}
+	c.nodes[i] = c.run(i, public, peer)
 }
 
 // Conn is a gRPC connection to replica i.
