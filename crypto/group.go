@@ -140,6 +140,8 @@ func checkRequests(r *Reader, client []byte, count int) error {
 			return fmt.Errorf("group of client %q: request %d has unknown kind %d", client, number, kind)
 		case len(url) > MaxReplyURL:
 			return fmt.Errorf("group of client %q: reply_url of %d bytes, the most allowed is %d", client, len(url), MaxReplyURL)
+		case !utf8.Valid(url):
+			return fmt.Errorf("group of client %q: reply_url of request %d is no valid UTF-8", client, number)
 		}
 		last = number
 	}

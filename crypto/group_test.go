@@ -3,6 +3,7 @@ package crypto
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func randomGroup(seed uint64) Group {
 	for range 1 + rnd.IntN(6) {
 		number += 1 + rnd.Uint64N(1<<48)
 		g.Requests = append(g.Requests, Request{
-			Number: number, Kind: Kind(1 + rnd.IntN(4)), Op: some(100), ClientTime: rnd.Uint64(), ReplyURL: some(40),
+			Number: number, Kind: Kind(1 + rnd.IntN(4)), Op: some(100), ClientTime: rnd.Uint64(), ReplyURL: hex.AppendEncode(nil, some(20)),
 		})
 	}
 	return g

@@ -76,7 +76,7 @@ func sameDumps(t *testing.T, c *replicatest.Cluster, live []int, want int) {
 	var first []string
 	for _, i := range live {
 		var lines []string
-		seen := map[string]bool{}
+		var seen map[string]bool
 		for waited := false; ; waited = true {
 			lines, seen = lines[:0], map[string]bool{}
 			for _, e := range c.Dump(i) {

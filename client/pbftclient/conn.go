@@ -86,7 +86,7 @@ func (k *conn) ask(q wire.OutcomeQuery) {
 
 // run keeps the stream up until the client is closed.
 func (k *conn) run() {
-	defer k.grpc.Close() //nolint:errcheck // nothing is lost with it
+	defer k.grpc.Close()
 	pause := redialFirst
 	for k.c.ctx.Err() == nil {
 		began := time.Now()
@@ -125,19 +125,22 @@ func (k *conn) stream() error {
 	run(k.c.deliver(k, &in))
 	k.begin()
 	defer k.end()
-	failed := make(chan error, 1)
-	go func() { failed <- k.send(ctx, g) }()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		k.send(ctx, g)
+	}()
+	// The sender ends with the context, or with the stream that the receiver
+	// knows the fate of.
+	defer func() { <-sent }()
+	defer cancel()
 	for {
 		var raw wire.Raw
 		if err := g.RecvMsg(&raw); err != nil {
-			cancel()
-			<-failed
 			return err
 		}
 		var in wire.SessionResponse
 		if err := in.Parse(raw.Data); err != nil {
-			cancel()
-			<-failed
 			return err
 		}
 		run(k.c.deliver(k, &in))
@@ -177,14 +180,14 @@ func (k *conn) end() {
 	}
 }
 
-// send writes what waits for this replica.
-func (k *conn) send(ctx context.Context, g grpc.ClientStream) error {
+// send writes what waits for this replica until the stream ends.
+func (k *conn) send(ctx context.Context, g grpc.ClientStream) {
 	for {
 		var out wire.SessionRequest
 		more := k.gather(&out)
 		if len(out.Opens)+len(out.Groups)+len(out.Outcomes) > 0 {
 			if err := g.SendMsg(&wire.Segments{Parts: [][]byte{out.Append(nil)}}); err != nil {
-				return err // the reader knows why
+				return // the receiver knows why
 			}
 		}
 		if more {
@@ -193,7 +196,7 @@ func (k *conn) send(ctx context.Context, g grpc.ClientStream) error {
 		select {
 		case <-k.wake:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }

@@ -248,17 +248,6 @@ func (c *cluster) deliver(i int) {
 	n.flush()
 }
 
-// settle delivers everything in order.
-func (c *cluster) settle() {
-	for range 100_000 {
-		if len(c.queue) == 0 {
-			return
-		}
-		c.deliver(0)
-	}
-	c.t.Fatal("messages do not come to an end")
-}
-
 func (c *cluster) ticks(k int) {
 	for range k {
 		c.tick++

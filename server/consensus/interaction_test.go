@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
 )
@@ -130,7 +131,7 @@ func (s *session) lie(t *testing.T, d *datadriven.TestData) {
 	d.ScanArgs(t, "say", &say)
 	d.ScanArgs(t, "n", &n)
 	d.ScanArgs(t, "digest", &digest)
-	h := crypto.Digest(s.c.id.Hash(crypto.TagValue, []byte(digest)))
+	h := s.c.id.Hash(crypto.TagValue, []byte(digest))
 	var m message.Message
 	switch say {
 	case "prepare":

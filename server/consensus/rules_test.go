@@ -333,7 +333,7 @@ func TestSection4_2_PrimaryVotesExplicitlyOnceDurable(t *testing.T) {
 	l.c.manual = true
 	l.step(Input{Kind: InRequest, Group: makeGroup("a", 1)})
 	l.step(Input{Kind: InFlush})
-	out := l.node.out
+	out := l.out
 	lines := out.Describe()
 	l.want(lines, "send all: pre-prepare v0 n1", "send all: prepare v0 n1")
 	for _, s := range out.Sends {
@@ -373,9 +373,9 @@ func TestSection4_3_BodyIsRecordedBeforeThePrepare(t *testing.T) {
 	l.c.manual = true
 	b := l.batch(1, "a", 1)
 	l.step(Input{Kind: InMessage, From: 0, Msg: &message.PrePrepare{Batch: b}})
-	rec := l.node.out.Records[0]
-	if rec.Kind != RecAccept || rec.Batch != b || l.node.out.Sends[0].After != l.node.out.K || l.node.out.K == 0 {
-		t.Fatalf("effects: %v", l.node.out.Describe())
+	rec := l.out.Records[0]
+	if rec.Kind != RecAccept || rec.Batch != b || l.out.Sends[0].After != l.out.K || l.out.K == 0 {
+		t.Fatalf("effects: %v", l.out.Describe())
 	}
 }
 
@@ -386,7 +386,7 @@ func TestSection4_4_CommitLeavesAfterItsRecord(t *testing.T) {
 	l.hear(0, &message.Prepare{N: 1, Digest: b.Digest})
 	l.c.manual = true
 	l.step(Input{Kind: InMessage, From: 2, Msg: &message.Prepare{N: 1, Digest: b.Digest}})
-	out := &l.node.out
+	out := &l.out
 	if last := out.Records[len(out.Records)-1]; last.Kind != RecPrepared || len(out.Sends) != 1 || out.Sends[0].After != out.K {
 		t.Fatalf("effects: %v", out.Describe())
 	}
@@ -404,7 +404,7 @@ func TestSection4_4_OwnCommitCountsOnceDurable(t *testing.T) {
 	if l.slot(1).committed {
 		t.Fatal("committed with an own commit that a crash could undo")
 	}
-	l.step(Input{Kind: InDurable, K: l.node.out.K})
+	l.step(Input{Kind: InDurable, K: l.out.K})
 	if !l.slot(1).committed {
 		t.Fatal("not committed with a durable quorum")
 	}

@@ -264,6 +264,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"GET", "/v1", 404, ""},
 		{"GET", "/v1/clients/", 400, ""}, // an empty client id
 		{"GET", "/v1/clients/a/b", 404, ""},
+		{"GET", "/v1/clients/a%2Fb", 404, ""},
 		{"GET", "/v1/clients/a/outcomes/1/x", 404, ""},
 		{"POST", "/preprepare", 404, ""},
 		{"HEAD", "/healthz", 200, ""},
@@ -343,20 +344,20 @@ func TestViewChangeRequest(t *testing.T) {
 
 func TestUnaryCallsAsJSON(t *testing.T) {
 	p := start(t)
-	submit := `{"client":"a/b","number":7,"op":"aGk="}`
+	submit := `{"client":"a b:c","number":7,"op":"aGk="}`
 	a := p.send(t, "POST", "/v1/submit", strings.NewReader(submit), "Content-Type", "application/json; charset=utf-8")
 	if a.status != 200 || a.field(t, "result") != "MTpoaQ==" || a.field(t, "status") != "REPLY_STATUS_OK" {
 		t.Fatalf("submit: %d %s", a.status, a.body)
 	}
-	a = p.send(t, "GET", "/v1/clients/a%2Fb", nil)
-	if a.status != 200 || fmt.Sprint(a.field(t, "next")) != "8" || a.field(t, "client") != "a/b" {
+	a = p.send(t, "GET", "/v1/clients/a%20b:c", nil)
+	if a.status != 200 || fmt.Sprint(a.field(t, "next")) != "8" || a.field(t, "client") != "a b:c" {
 		t.Errorf("client info: %d %s", a.status, a.body)
 	}
-	a = p.send(t, "GET", "/v1/clients/a%2Fb/outcomes/7", nil)
+	a = p.send(t, "GET", "/v1/clients/a%20b:c/outcomes/7", nil)
 	if a.status != 200 || a.field(t, "result") != "MTpoaQ==" {
 		t.Errorf("outcome: %d %s", a.status, a.body)
 	}
-	a = p.send(t, "GET", "/v1/clients/a%2Fb/outcomes/8?session=5", nil)
+	a = p.send(t, "GET", "/v1/clients/a%20b:c/outcomes/8?session=5", nil)
 	if a.status != 200 || a.field(t, "status") != "REPLY_STATUS_NOT_EXECUTED" {
 		t.Errorf("outcome of nothing: %d %s", a.status, a.body)
 	}

@@ -17,7 +17,6 @@ import (
 func (s *Server) newJSONMux() (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, wire.Marshaler{}),
-		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters), // a client id may hold a slash
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisableChunkedEncoding(),

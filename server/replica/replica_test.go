@@ -93,7 +93,7 @@ func post(t *testing.T, url, body string) (int, map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test
+	defer resp.Body.Close()
 	var m map[string]any
 	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
 		t.Fatalf("status %d, body is no JSON: %v", resp.StatusCode, err)
@@ -276,7 +276,7 @@ func TestIndexOutOfRangeAndPortInUseAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // a test
+	defer ln.Close()
 	cfg, err := config.Parse("test", fmt.Appendf(nil, "nodes: [{host: 127.0.0.1, port: %d}]", ln.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		t.Fatal(err)

@@ -180,13 +180,17 @@ func (l *lane) run(ctx context.Context, s rawStream, d *decoder) error {
 	}
 	writeErr := make(chan error, 1)
 	readErr := make(chan error, 1)
-	go func() { writeErr <- l.write(ctx, s) }()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		writeErr <- l.write(ctx, s)
+	}()
 	go func() { readErr <- l.read(s, d) }()
 	var err error
 	select {
 	case err = <-readErr:
 		l.stop()
-		<-writeErr
+		<-written // the sender knows less than the reader
 	case err = <-writeErr:
 	case <-ctx.Done():
 		err = ctx.Err()

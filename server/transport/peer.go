@@ -149,7 +149,7 @@ func (p *peer) dialOnce(options []grpc.DialOption) error {
 	if err != nil {
 		return fmt.Errorf("dialling %s: %w", p.addr, err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing is lost with it
+	defer conn.Close()
 	ctx, cancel := context.WithCancel(p.t.ctx)
 	defer cancel()
 	client := pbftv1.NewPeerServiceClient(conn)
@@ -162,12 +162,12 @@ func (p *peer) dialOnce(options []grpc.DialOption) error {
 		return fmt.Errorf("opening the bulk stream to %s: %w", p.addr, err)
 	}
 	errs := make(chan error, 2)
-	run := func(l *lane, s rawStream) { errs <- p.runDialled(ctx, cancel, l, s) }
-	go run(p.bulk, bulk)
-	go run(p.connect, connect)
-	err = <-errs
+	var both sync.WaitGroup
+	both.Go(func() { errs <- p.runDialled(ctx, cancel, p.bulk, bulk) })
+	both.Go(func() { errs <- p.runDialled(ctx, cancel, p.connect, connect) })
+	err = <-errs // the other one falls with it
 	cancel()
-	<-errs
+	both.Wait()
 	return err
 }
 

@@ -7,7 +7,9 @@
 //
 // Words are separated by one space. A value of put, and NEW of cas, is the
 // rest of the operation and may hold any bytes. What makes no sense is
-// answered by ERROR and the reason, and changes nothing.
+// answered by ERROR and the reason, and changes nothing. So is a command that
+// would give a value when those of its batch are MaxResults bytes already: a
+// few bytes of commands could ask for gigabytes otherwise.
 package kv
 
 import (
@@ -17,8 +19,10 @@ import (
 	"github.com/pbft-go/pbft/server/statemachine"
 )
 
-// MaxKey is the size of the longest key in bytes.
-const MaxKey = 1024
+const (
+	MaxKey     = 1024     // bytes of the longest key
+	MaxResults = 16 << 20 // bytes of results of one batch beyond which no value is given
+)
 
 // KV is the application.
 type KV struct{ keys [][]byte }
@@ -29,8 +33,9 @@ func New() statemachine.StateMachine { return &KV{} }
 var (
 	ok       = []byte("OK")
 	notFound = []byte("NOT_FOUND")
-	mismatch = []byte("MISMATCH ")
 )
+
+const mismatch = "MISMATCH "
 
 // Apply runs the commands in order.
 func (kv *KV) Apply(b *statemachine.Batch, st statemachine.State, r *statemachine.Results) {
@@ -78,7 +83,7 @@ func run(op []byte, st statemachine.State, r *statemachine.Results) {
 		case !found:
 			r.Add(notFound)
 		case command[0] == 'g':
-			r.Add(value)
+			give(r, "", value)
 		default:
 			st.Delete(key)
 			r.Add(ok)
@@ -101,9 +106,19 @@ func compareAndSwap(key, rest []byte, st statemachine.State, r *statemachine.Res
 	case !found:
 		r.Add(notFound)
 	case !bytes.Equal(value, before):
-		r.Append(func(b []byte) []byte { return append(append(b, mismatch...), value...) })
+		give(r, mismatch, value)
 	default:
 		st.Put(key, after)
 		r.Add(ok)
 	}
+}
+
+// give answers with a value, if the batch has room for it. All replicas see
+// the same batch, so all of them say the same.
+func give(r *statemachine.Results, prefix string, value []byte) {
+	if r.Size() >= MaxResults {
+		r.AddString("ERROR the values of this batch have " + strconv.Itoa(MaxResults) + " bytes already: ask again, under a new number")
+		return
+	}
+	r.Append(func(b []byte) []byte { return append(append(b, prefix...), value...) })
 }

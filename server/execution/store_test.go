@@ -1,0 +1,187 @@
+package execution
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/pbft-go/pbft/crypto"
+)
+
+var testCluster = crypto.ClusterID{1}
+
+// sameBucket finds keys that all fall into one bucket.
+var sameBucket = func() (keys [][]byte) {
+	want := bucketOf([]byte("0"))
+	for i := 0; len(keys) < 60; i++ {
+		if k := []byte(fmt.Sprint(i)); bucketOf(k) == want {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}()
+
+// fill puts what a map holds in a random order.
+func fill(rnd *rand.Rand, content map[string]string) *Store {
+	s := NewStore(testCluster)
+	keys := slices.Sorted(maps.Keys(content))
+	rnd.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, k := range keys {
+		s.Put([]byte(k), []byte(content[k]))
+	}
+	return s
+}
+
+func TestStoreIsAMap(t *testing.T) {
+	for seed := range uint64(10) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		s, m := NewStore(testCluster), map[string]string{}
+		key := func() []byte {
+			if rnd.IntN(2) == 0 {
+				return sameBucket[rnd.IntN(len(sameBucket))]
+			}
+			return []byte(fmt.Sprint("k", rnd.IntN(300)))
+		}
+		for step := range 3000 {
+			k := key()
+			switch rnd.IntN(4) {
+			case 0:
+				s.Delete(k)
+				delete(m, string(k))
+			case 1:
+				if got, ok := s.Get(k); ok != (func() bool { _, ok := m[string(k)]; return ok })() || string(got) != m[string(k)] {
+					t.Fatalf("seed %d, step %d: %q holds %q, want %q", seed, step, k, got, m[string(k)])
+				}
+			default:
+				v := text(rnd.IntN(300) * rnd.IntN(2))
+				s.Put(k, []byte(v))
+				m[string(k)] = v
+			}
+			if rnd.IntN(500) == 0 {
+				if got, want := s.Root(), s.Snapshot().Root(testCluster); got != want {
+					t.Fatalf("seed %d, step %d: root %s, from scratch %s", seed, step, got, want)
+				}
+			}
+		}
+		if got, want := s.Root(), fill(rnd, m).Root(); got != want {
+			t.Fatalf("seed %d: root %s, filled in another order %s", seed, got, want)
+		}
+		for k := range m {
+			s.Delete([]byte(k))
+		}
+		if got := s.Root(); !got.IsZero() {
+			t.Fatalf("seed %d: root %s of nothing", seed, got)
+		}
+	}
+}
+
+func TestRootDependsOnEveryKeyAndValue(t *testing.T) {
+	seen := map[crypto.Digest]string{}
+	for _, content := range []map[string]string{
+		{}, {"": ""}, {"a": ""}, {"": "a"}, {"a": "b"}, {"ab": ""}, {"a": "", "b": ""}, {"a": "b", "b": ""}, {"a": "", "b": "b"},
+	} {
+		root := fill(rand.New(rand.NewPCG(1, 1)), content).Root()
+		if other, ok := seen[root]; ok {
+			t.Errorf("%v and %s have one root", content, other)
+		}
+		seen[root] = fmt.Sprint(content)
+	}
+}
+
+func TestChunksChangeNoDigest(t *testing.T) {
+	// One bucket of several chunks: by insertion, and by deletion out of more.
+	content := map[string]string{}
+	for _, k := range sameBucket {
+		content[string(k)] = text(500)
+	}
+	rnd := rand.New(rand.NewPCG(3, 3))
+	s := fill(rnd, content)
+	b := s.buckets[bucketOf(sameBucket[0])]
+	if len(b.chunks) < 4 {
+		t.Fatalf("%d chunks, the test wants several", len(b.chunks))
+	}
+	var all []byte
+	for _, k := range slices.Sorted(maps.Keys(content)) {
+		all = crypto.AppendString(crypto.AppendString(all, k), content[k])
+	}
+	at := crypto.AppendU16(nil, uint16(bucketOf(sameBucket[0])))
+	h := hasher{c: testCluster}
+	want := testCluster.Hash(crypto.TagBucket, at, all)
+	if got := h.bucket(bucketOf(sameBucket[0]), b); got != want {
+		t.Fatalf("bucket digest %s, of its sorted entries %s", got, want)
+	}
+	for _, k := range sameBucket[8:] {
+		s.Delete(k)
+		delete(content, string(k))
+	}
+	if got, want := s.Root(), fill(rnd, content).Root(); got != want {
+		t.Fatalf("root %s, want %s", got, want)
+	}
+}
+
+func TestSnapshotsAreUnaffectedByLaterWrites(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 4))
+	s := NewStore(testCluster)
+	type moment struct {
+		snapshot *Snapshot
+		root     crypto.Digest
+	}
+	var moments []moment
+	for range 30 {
+		for range 40 {
+			k := sameBucket[rnd.IntN(len(sameBucket))]
+			switch rnd.IntN(3) {
+			case 0:
+				s.Delete(k)
+			case 1:
+				s.Put(k, []byte(text(400))) // in place, at times
+			default:
+				s.Put(k, bytes.Repeat([]byte{byte(rnd.IntN(256))}, 400))
+			}
+		}
+		moments = append(moments, moment{s.Snapshot(), s.Root()})
+	}
+	for i, m := range moments {
+		if got := m.snapshot.Root(testCluster); got != m.root {
+			t.Fatalf("snapshot %d: root %s, was %s", i, got, m.root)
+		}
+	}
+}
+
+func TestPutTakesWhatGetGave(t *testing.T) {
+	s := NewStore(testCluster)
+	for i, k := range sameBucket {
+		s.Put(k, []byte(fmt.Sprint("value ", i)))
+	}
+	for i := 1; i < len(sameBucket); i++ {
+		v, _ := s.Get(sameBucket[i-1])
+		want := string(v)
+		s.Put(sameBucket[i], v)
+		if got, _ := s.Get(sameBucket[i]); string(got) != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	v, _ := s.Get(sameBucket[5])
+	if v = append(v, "more"...); len(v) == 0 {
+		t.Fatal("empty")
+	}
+	if got, want := s.Root(), s.Snapshot().Root(testCluster); got != want { // the append wrote elsewhere
+		t.Fatalf("root %s, want %s", got, want)
+	}
+}
+
+func TestBucketsAreBalanced(t *testing.T) {
+	const perBucket = 8
+	for _, format := range []string{"key%d", "%08d", "user/%d/name", "%x"} {
+		count := make([]int, numBuckets)
+		for i := range numBuckets * perBucket {
+			count[bucketOf(fmt.Appendf(nil, format, i))]++
+		}
+		if most := slices.Max(count); most > 5*perBucket {
+			t.Errorf("keys like %s: a bucket holds %d, the mean is %d", format, most, perBucket)
+		}
+	}
+}
