@@ -58,7 +58,7 @@ func (c ClusterID) String() string { return Digest(c).String() }
 
 // smallHash is the longest input that is gathered on the stack: hashing it in
 // one call allocates nothing.
-const smallHash = 512
+const smallHash = 640
 
 // Hash returns SHA-256(tag || c || parts...).
 func (c ClusterID) Hash(tag Tag, parts ...[]byte) Digest {

@@ -174,7 +174,11 @@ func (m *model) root() crypto.Digest {
 }
 
 func TestClientTableIsTheModels(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		l := newLab(t, &echo{}, func(c *Config) { c.MaxClients, c.MaxCachedResult, c.ReplyBytes, c.ResultCache = 3, 60, 300, 0 })
 		m := &model{cfg: &l.cfg, clients: map[string]*modelClient{}}

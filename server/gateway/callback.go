@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,7 +19,7 @@ import (
 // workers and its own queue, nobody else's.
 const (
 	maxPosts      = 256      // POSTs under way
-	maxHostPosts  = 8        // of them to one host and port
+	maxHostPosts  = 4        // of them to one host and port: small programs take few connections at once
 	maxHostQueued = 1024     // POSTs that wait for one host and port
 	maxPostBytes  = 64 << 20 // bytes of all that wait
 	maxAnswer     = 64 << 10 // bytes of an answer that are read, to keep the connection
@@ -210,7 +211,7 @@ func (p *poster) deliver(x post) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.CopyN(io.Discard, resp.Body, maxAnswer); err != nil && err != io.EOF { //nolint:errorlint // CopyN returns io.EOF as it is
+	if _, err := io.CopyN(io.Discard, resp.Body, maxAnswer); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {

@@ -60,7 +60,7 @@ func (c *clientService) order(in *pbftv1.SubmitRequest) (order, error) {
 		return order{}, invalid("signature", "%d bytes, allowed are none or %d", n, crypto.SignatureSize)
 	}
 	if in.GetReplyUrl() != "" {
-		if _, err := c.s.hosts.parse("reply_url", in.GetReplyUrl()); err != nil {
+		if err := c.s.hosts.check("reply_url", in.GetReplyUrl()); err != nil {
 			return order{}, err
 		}
 	}

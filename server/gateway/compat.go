@@ -19,7 +19,11 @@ type compatService struct {
 	s *Server
 }
 
-// Order orders one request. See docs/api for its errors.
+// Order orders one request. Its errors, with their HTTP status:
+// INVALID_ARGUMENT 400, PERMISSION_DENIED 403 (reply host), ALREADY_EXISTS 409
+// (number used by another request), OUT_OF_RANGE 410 (number closed),
+// RESOURCE_EXHAUSTED 429 and UNAVAILABLE 503 (both say when to try again),
+// DEADLINE_EXCEEDED 504 (outcome unknown).
 func (c *compatService) Order(ctx context.Context, in *pbftv1.OrderRequest) (*pbftv1.OrderResponse, error) {
 	o, err := c.order(in)
 	if err != nil {
@@ -88,7 +92,7 @@ func (c *compatService) order(in *pbftv1.OrderRequest) (order, error) {
 		return order{}, err
 	}
 	if in.ClientUrl != nil {
-		if _, err := c.s.hosts.parse("client_url", in.GetClientUrl()); err != nil {
+		if err := c.s.hosts.check("client_url", in.GetClientUrl()); err != nil {
 			return order{}, err
 		}
 	}

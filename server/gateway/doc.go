@@ -12,11 +12,12 @@
 //	what                  bound                       when it is full
 //	body of one request   twice max_batch_bytes       413
 //	bodies being handled  maxBodies bytes             429
-//	callers that wait     maxWaiters                  RESOURCE_EXHAUSTED, 429
+//	callers that wait     maxWaiters in all,          RESOURCE_EXHAUSTED, 429
+//	                      maxSameWaiters a request
 //	sessions              maxHandles a stream,        the session is refused
 //	                      maxSessions in all
 //	streams of a session  maxSubscribers              the oldest gets no more
 //	replies of a stream   outboxBytes                 the stream is closed
-//	POSTs that wait       maxHostPosts a host,        the oldest is dropped
+//	POSTs that wait       maxHostQueued a host,       the oldest is dropped
 //	                      maxPostBytes in all         and counted
 package gateway

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -26,13 +27,26 @@ func withDetails(code codes.Code, text string, details ...protoadapt.MessageV1) 
 	return s.Err()
 }
 
+// clip shortens s to about most bytes.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
 // invalid is INVALID_ARGUMENT that names a field.
 func invalid(field, format string, args ...any) error {
 	return violation(codes.InvalidArgument, field, fmt.Sprintf(format, args...))
 }
 
+// maxErrorText bounds what an error says: it repeats values, and travels in a
+// header.
+const maxErrorText = 1024
+
 // violation is an error about one field of the request.
 func violation(code codes.Code, field, text string) error {
+	text = clip(text, maxErrorText)
 	return withDetails(code, field+": "+text, &errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: text}},
 	})

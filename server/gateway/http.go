@@ -101,10 +101,20 @@ func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve calls the handler. The generated code logs every Content-Type that it
-// cannot read, so it is shown the only one that is ever meant.
+// cannot read and every answer that it cannot send, for which callers must not
+// fill the log: it is shown the only type that is ever meant, and no failure.
 func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set("Content-Type", "application/json")
-	rt.handler.ServeHTTP(w, r)
+	rt.handler.ServeHTTP(quiet{w}, r)
+}
+
+// quiet hides that a client went away.
+type quiet struct{ http.ResponseWriter }
+
+// Write implements io.Writer.
+func (q quiet) Write(b []byte) (int, error) {
+	_, _ = q.ResponseWriter.Write(b)
+	return len(b), nil
 }
 
 // servePost checks who asks and reads the body.
@@ -149,7 +159,7 @@ func (rt *route) checkQuery(u *url.URL) error {
 }
 
 func notFound(r *http.Request) string {
-	return fmt.Sprintf("nothing at %q; GET /openapi.json lists the paths", r.URL.Path)
+	return fmt.Sprintf("nothing at %q; GET /openapi.json lists the paths", clip(r.URL.Path, maxErrorText))
 }
 
 func wrongMethod(w http.ResponseWriter, r *http.Request, method string) {
@@ -163,7 +173,7 @@ func wrongMethod(w http.ResponseWriter, r *http.Request, method string) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	refuse(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("method %q at %s, allowed is %s", r.Method, r.URL.Path, allowed))
+	refuse(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("method %q at %s, allowed is %s", clip(r.Method, 64), r.URL.Path, allowed))
 }
 
 // asGet is r as a GET, for handlers that know nothing of HEAD.
@@ -178,11 +188,11 @@ func asGet(r *http.Request) *http.Request {
 // in every POST to another site; programs send neither header.
 func crossSite(r *http.Request) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); strings.EqualFold(site, "cross-site") {
-		return fmt.Errorf("Sec-Fetch-Site is %q: requests from pages of other sites are not allowed", site) //nolint:revive,staticcheck // begins with a header's name
+		return fmt.Errorf("header Sec-Fetch-Site is %q: requests from pages of other sites are not allowed", site)
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-			return fmt.Errorf("Origin is %q, allowed is none, or the host that is asked, %q: requests from pages of other sites are not allowed", origin, r.Host) //nolint:revive,staticcheck // begins with a header's name
+			return fmt.Errorf("header Origin is %q, allowed is none, or the host that is asked, %q: requests from pages of other sites are not allowed", origin, r.Host)
 		}
 	}
 	return nil

@@ -329,8 +329,11 @@ func TestViewChangeRequest(t *testing.T) {
 	if a.status != 200 || strings.TrimSpace(a.body) != `{"status":"ACCEPTED","view":3}` {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	for body, want := range map[string]string{`{"action":"stop"}`: `"stop"`, `{}`: `""`, `{"action":7}`: "7", `{"act":"view change"}`: "act"} {
+	for body, want := range map[string]string{`{"action":"stop"}`: `"stop"`, `{"action":"` + strings.Repeat("x", 1<<20) + `"}`: "xxx…", `{}`: `""`, `{"action":7}`: "7", `{"act":"view change"}`: "act"} {
 		a := p.curl(t, "/view_change_request", body)
+		if len(a.body) > 4096 {
+			t.Errorf("an error of %d bytes", len(a.body))
+		}
 		if m := fmt.Sprint(a.field(t, "message")); a.status != 400 || !strings.Contains(m, want) {
 			t.Errorf("%s: %d %s", body, a.status, a.body)
 		}

@@ -16,7 +16,8 @@ import (
 // say.
 func (s *Server) newJSONMux() (http.Handler, error) {
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, wire.Marshaler{}),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines{}),
+		runtime.WithIncomingHeaderMatcher(noHeader),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisableChunkedEncoding(),
@@ -36,6 +37,19 @@ func (s *Server) newJSONMux() (http.Handler, error) {
 	}
 	return mux, nil
 }
+
+// lines ends every answer's line, so that a terminal shows it well.
+type lines struct{ wire.Marshaler }
+
+// Marshal implements runtime.Marshaler.
+func (l lines) Marshal(v any) ([]byte, error) {
+	b, err := l.Marshaler.Marshal(v)
+	return append(b, '\n'), err
+}
+
+// noHeader keeps all headers from the calls: none is used, and the generated
+// code logs those that it cannot translate.
+func noHeader(string) (string, bool) { return "", false }
 
 // writeCallError tells a call's error. Of what the decoder found wrong the
 // generated code leaves the text only; the body knows the field.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -60,9 +59,7 @@ func (o *outbox) addSingle(x wire.Single) {
 }
 
 func (o *outbox) addRefusal(r wire.Refusal) {
-	if len(r.Message) > maxRefusalText {
-		r.Message = strings.ToValidUTF8(r.Message[:maxRefusalText], "")
-	}
+	r.Message = clip(r.Message, maxRefusalText)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.reserve(refusalSize(&r)) {

@@ -49,25 +49,25 @@ func (h replyHosts) allows(host string) bool {
 	return ok
 }
 
-// parse checks a reply URL that came in field. The error is a gRPC status
-// that names the field, the value and what is allowed.
-func (h replyHosts) parse(field, raw string) (*url.URL, error) {
+// check checks a reply URL that came in field. The error is a gRPC status that
+// names the field, the value and what is allowed.
+func (h replyHosts) check(field, raw string) error {
 	if len(raw) > crypto.MaxReplyURL {
-		return nil, invalid(field, "%d bytes, the most allowed is %d", len(raw), crypto.MaxReplyURL)
+		return invalid(field, "%d bytes, the most allowed is %d", len(raw), crypto.MaxReplyURL)
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Opaque != "":
-		return nil, invalid(field, "%q is no URL, give one like http://localhost:20001/reply", raw)
+		return invalid(field, "%q is no URL, give one like http://localhost:20001/reply", raw)
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, invalid(field, "%q has scheme %q, allowed are http and https", raw, u.Scheme)
+		return invalid(field, "%q has scheme %q, allowed are http and https", raw, u.Scheme)
 	case u.User != nil:
-		return nil, invalid(field, "%q carries a user name, which is not allowed", u.Redacted())
+		return invalid(field, "%q carries a user name, which is not allowed", u.Redacted())
 	case u.Hostname() == "":
-		return nil, invalid(field, "%q has no host, give one like http://localhost:20001/reply", raw)
+		return invalid(field, "%q has no host, give one like http://localhost:20001/reply", raw)
 	case !h.allows(u.Hostname()):
 		text := fmt.Sprintf("host %q is not allowed; allowed are loopback, the hosts under clients and those under allow_reply_hosts in the configuration of the replicas", u.Hostname())
-		return nil, violation(codes.PermissionDenied, field, text)
+		return violation(codes.PermissionDenied, field, text)
 	}
-	return u, nil
+	return nil
 }

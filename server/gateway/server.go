@@ -24,9 +24,9 @@ import (
 	"github.com/pbft-go/pbft/wire/oneport"
 )
 
-// messageOverhead is what a message may hold beside the largest operation, and
-// what an answer may hold beside the largest block.
-const messageOverhead = 1 << 20
+// messageBytes is the largest gRPC message that is taken, unless max_batch_bytes
+// asks for more: gRPC's usual limit. Clients put many groups into one message.
+const messageBytes = 4 << 20
 
 // Server is a replica's public port.
 type Server struct {
@@ -94,9 +94,9 @@ func New(o Options, b Backend) (*Server, error) {
 // newGRPC registers the services, with reflection that shows the comments of
 // the proto files.
 func (s *Server) newGRPC() error {
-	// A stream's answer may hold a block of many large results.
-	options := append(wire.ServerOptions(s.config.MaxBatchBytes+messageOverhead), grpc.MaxSendMsgSize(outboxBytes+messageOverhead))
-	s.grpc = grpc.NewServer(options...)
+	options := wire.ServerOptions(max(messageBytes, 2*s.config.MaxBatchBytes))
+	// A stream's answer may hold one block of many large results.
+	s.grpc = grpc.NewServer(append(options, grpc.MaxSendMsgSize(outboxBytes+responseBytes))...)
 	pbftv1.RegisterCompatServiceServer(s.grpc, s.compat)
 	pbftv1.RegisterClientServiceServer(s.grpc, s.client)
 	pbftv1.RegisterAdminServiceServer(s.grpc, s.admin)
@@ -129,7 +129,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	case <-s.stopping:
 	}
 	s.beginStop()
-	mux.Close()
+	_ = mux.Close() // the listener's own error says nothing new
 	wg.Wait()
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 		return nil // Stop was faster than Serve
@@ -157,7 +157,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		s.http.Close()
+		_ = s.http.Close()
 	}
 	select {
 	case <-graceful:

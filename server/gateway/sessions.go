@@ -66,13 +66,17 @@ func (s *sessions) quit(o *outbox, open map[uint32]*handle) {
 	}
 }
 
-// open ties a session to a stream. It reports false if too many are open. A
-// session that is open on too many streams leaves the oldest, because whoever
-// lives has just shown so.
+// open ties a session to a stream, or changes what it wants there. It reports
+// false if too many are open. A session that is open on too many streams leaves
+// the oldest: the newest is the one that surely lives.
 func (s *sessions) open(key sessionKey, sub subscriber) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	subs := s.byKey[key]
+	if i := find(subs, sub.out, sub.handle); i >= 0 {
+		subs[i] = sub // no reply is lost between
+		return true
+	}
 	if len(subs) >= maxSubscribers {
 		subs[0].out.addRefusal(wire.Refusal{
 			Handle: subs[0].handle, Reason: pbftv1.RefusalReason_REFUSAL_REASON_CLIENT_QUOTA,
@@ -98,7 +102,7 @@ func (s *sessions) close(key sessionKey, o *outbox, number uint32) {
 
 func (s *sessions) remove(key sessionKey, o *outbox, number uint32) {
 	subs := s.byKey[key]
-	i := slices.IndexFunc(subs, func(x subscriber) bool { return x.out == o && x.handle == number })
+	i := find(subs, o, number)
 	if i < 0 {
 		return // it left for newer streams
 	}
@@ -108,6 +112,10 @@ func (s *sessions) remove(key sessionKey, o *outbox, number uint32) {
 		return
 	}
 	s.byKey[key] = slices.Delete(subs, i, i+1)
+}
+
+func find(subs []subscriber, o *outbox, number uint32) int {
+	return slices.IndexFunc(subs, func(x subscriber) bool { return x.out == o && x.handle == number })
 }
 
 // each calls f for every stream that a session is open on. f must not block.

@@ -110,7 +110,10 @@ func (t *stream) read() error {
 // open ties a session to the stream. What is wrong with it is told by a
 // refusal; the groups that follow will be refused too.
 func (t *stream) open(in *wire.Open) {
-	t.close(in.Handle) // opening a handle again replaces it
+	key := sessionKey{in.Client, in.Session}
+	if h := t.handles[in.Handle]; h != nil && h.key != key {
+		t.close(in.Handle)
+	}
 	refuse := func(reason pbftv1.RefusalReason, format string, args ...any) {
 		t.out.addRefusal(wire.Refusal{Handle: in.Handle, Reason: reason, Message: "open: " + fmt.Sprintf(format, args...)})
 	}
@@ -125,11 +128,10 @@ func (t *stream) open(in *wire.Open) {
 	case n != 0 && n != crypto.SignatureSize:
 		refuse(pbftv1.RefusalReason_REFUSAL_REASON_INVALID, "signature of %d bytes, allowed are none or %d", n, crypto.SignatureSize)
 		return
-	case len(t.handles) >= maxHandles:
+	case len(t.handles) >= maxHandles && t.handles[in.Handle] == nil:
 		refuse(pbftv1.RefusalReason_REFUSAL_REASON_CLIENT_QUOTA, "%d sessions are open on this stream, the most allowed: close some", maxHandles)
 		return
 	}
-	key := sessionKey{in.Client, in.Session}
 	if !t.s.sessions.open(key, subscriber{out: t.out, handle: in.Handle, digests: in.Digests}) {
 		refuse(pbftv1.RefusalReason_REFUSAL_REASON_OVERLOADED, "%d sessions are open at this replica, the most allowed: try another replica", maxSessions)
 		return
@@ -213,8 +215,7 @@ func (t *stream) checkRequest(r *crypto.Request, info *wire.ServerInfo) error {
 	if len(r.ReplyURL) == 0 {
 		return nil
 	}
-	_, err := t.s.hosts.parse("reply_url", string(r.ReplyURL))
-	return plain(err)
+	return plain(t.s.hosts.check("reply_url", string(r.ReplyURL)))
 }
 
 // plain is a status error's text alone: a refusal has a code of its own.

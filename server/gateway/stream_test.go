@@ -308,6 +308,23 @@ func TestClosedHandleGetsNothing(t *testing.T) {
 	}
 }
 
+func TestOpeningAgainChangesTheForm(t *testing.T) {
+	p := start(t)
+	c := p.session(t)
+	for i, digests := range []bool{false, true, false} {
+		c.send(wire.SessionRequest{
+			Opens:  []wire.Open{{Handle: 1, Client: "a", Session: 11, Digests: digests}},
+			Groups: []wire.Group{group(1, uint64(i))},
+		})
+		if b := c.block(); (b.Results == nil) != digests {
+			t.Errorf("digests %v: %+v", digests, b)
+		}
+	}
+	if _, n := p.server.sessions.size(); n != 1 {
+		t.Errorf("%d sessions open, want 1", n)
+	}
+}
+
 func TestSessionIsOpenOnFewStreams(t *testing.T) {
 	p := start(t)
 	oldest := p.session(t)
@@ -354,14 +371,14 @@ func TestMalformedStreamIsClosed(t *testing.T) {
 func TestOversizedMessageIsRefused(t *testing.T) {
 	p := start(t)
 	c := p.session(t)
-	if err := c.SendMsg(&wire.Raw{Data: make([]byte, 3<<20)}); err != nil {
+	if err := c.SendMsg(&wire.Raw{Data: make([]byte, 5<<20)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.tryReceive(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "3145728") {
+	if err := c.tryReceive(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "5242880") {
 		t.Errorf("got %v", err)
 	}
 	client := pbftv1.NewClientServiceClient(p.dial(t))
-	_, err := client.Submit(t.Context(), &pbftv1.SubmitRequest{Client: "a", Op: make([]byte, 3<<20)})
+	_, err := client.Submit(t.Context(), &pbftv1.SubmitRequest{Client: "a", Op: make([]byte, 5<<20)})
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("got %v", err)
 	}
