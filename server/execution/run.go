@@ -56,7 +56,7 @@ func (e *Engine) perform(x *consensus.Exec, out *Output, entry *LogEntry) {
 	e.makeBlocks(x.Batch, out)
 	e.admit(x.Batch, x.N, out)
 	e.apply(x)
-	e.finish(x.N, entry)
+	e.finish(entry)
 	e.digestBlocks(out)
 	e.reportWindows(x.N, out)
 	e.run.reset()
@@ -144,7 +144,7 @@ func (e *Engine) apply(x *consensus.Exec) {
 }
 
 // finish puts the results into the client table and the reply blocks.
-func (e *Engine) finish(n uint64, entry *LogEntry) {
+func (e *Engine) finish(entry *LogEntry) {
 	r := &e.run
 	slab := make([]byte, 0, r.results.Size())
 	entry.outcomes = make([]outcome, len(r.calls))

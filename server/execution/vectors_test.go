@@ -109,7 +109,7 @@ func makeVectors(t *testing.T) *vectors {
 		if groups == nil {
 			x.Batch, x.Digest = nil, l.cfg.Cluster.NullDigest(1, x.N)
 		}
-		if groups == nil || len(groups) == 0 {
+		if len(groups) == 0 {
 			x.TimeUS = l.lastTimeUS
 		}
 		v.Batches = append(v.Batches, l.vector(x))

@@ -51,6 +51,7 @@ func (l *eventLog) take(e *consensus.Event) {
 		text := e.Text
 		l.r.reason.Store(&text)
 		l.r.status.Store(uint32(e.Status))
+		l.r.gateway.Changed()
 	}
 	level := eventLevel(e)
 	if !l.r.log.Enabled(nil, level) { //nolint:staticcheck // slog's handlers take no context here

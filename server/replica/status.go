@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
@@ -83,6 +84,8 @@ func (r *Replica) addPeers(s *pbftv1.GetStatusResponse, info *consensus.Info) {
 	for _, name := range slices.Sorted(maps.Keys(totals)) {
 		s.Counters = append(s.Counters, &pbftv1.Counter{Name: name, Value: totals[name]})
 	}
+	s.Counters = append(s.Counters, r.gateway.Counters()...)
+	slices.SortFunc(s.Counters, func(a, b *pbftv1.Counter) int { return strings.Compare(a.GetName(), b.GetName()) })
 }
 
 // logEntry shows one executed batch.

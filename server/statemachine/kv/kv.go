@@ -19,6 +19,7 @@ import (
 	"github.com/pbft-go/pbft/server/statemachine"
 )
 
+// Bounds of what a command may hold and a batch may answer.
 const (
 	MaxKey     = 1024     // bytes of the longest key
 	MaxResults = 16 << 20 // bytes of results of one batch beyond which no value is given

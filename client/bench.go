@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Defaults of the benchmark's size: a client id has a window of 1024 numbers,
+// half of which keeps it from waiting for one late answer.
+const (
+	perClient        = 512
+	closedInFlight   = 100
+	openInFlight     = 10_000
+	maxBenchClients  = 10_000 // as many as replicas remember by default
+	maxOutstanding   = 1_000_000
+	maxBenchRate     = 10_000_000
+	maxOperationSize = 16 << 20
+)
+
+// benchOptions are the flags of bench.
+type benchOptions struct {
+	outstanding int
+	clients     int
+	connections int
+	rate        float64
+	workload    string
+	keys        int
+	size        int
+	seed        uint64
+	duration    time.Duration
+	warmup      time.Duration
+	json        string
+}
+
+func (o *benchOptions) define(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	fs.IntVar(&o.outstanding, "outstanding", 0, fmt.Sprintf("requests in flight, of all clients together (default %d; with --rate at most so many, %d)", closedInFlight, openInFlight))
+	fs.IntVar(&o.clients, "clients", 0, fmt.Sprintf("client ids to share them (default: outstanding / %d, rounded up)", perClient))
+	fs.IntVar(&o.connections, "connections", 1, "connections to each replica to share the clients")
+	fs.Float64Var(&o.rate, "rate", 0, "requests per second, latency counted from the intended time; 0: as fast as answers come")
+	fs.StringVar(&o.workload, "workload", "log", "kv-put, kv-mixed (half get, half put) or log")
+	fs.IntVar(&o.keys, "keys", 100_000, "different keys of the kv workloads")
+	fs.IntVar(&o.size, "size", 64, "bytes of an operation that writes")
+	fs.Uint64Var(&o.seed, "seed", 1, "what the operations are made from")
+	fs.DurationVar(&o.duration, "duration", 10*time.Second, "length of the measured part")
+	fs.DurationVar(&o.warmup, "warmup", 2*time.Second, "length of the part before it")
+	fs.StringVar(&o.json, "json", "", "write the figures to this `FILE`, too; - is standard output, and no table")
+}
+
+func (p *program) benchCommand() *cobra.Command {
+	var o benchOptions
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure throughput, latency and CPU per request",
+		Long: `bench submits operations for a while and prints throughput, latency, and the CPU
+time that a request costs here and at the replicas (every process counted once,
+as the replicas' status tells). A fixed number of requests in flight (closed
+loop) measures capacity; --rate (open loop) measures latency under a given load,
+counted from the time at which each request should have been sent.
+
+Exit codes: 0 measured, 1 no request was answered or no replica, 3 refused; the
+others as "client --help" has them.`,
+		Args: numArgs(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.bench(cmd.Context(), &o) },
+	}
+	o.define(cmd.Flags())
+	return cmd
+}
+
+// complete fills in what depends on other flags and checks all of them.
+func (o *benchOptions) complete() error {
+	if o.outstanding == 0 {
+		o.outstanding = closedInFlight
+		if o.rate > 0 {
+			o.outstanding = openInFlight
+		}
+	}
+	if o.clients == 0 {
+		o.clients = max((o.outstanding+perClient-1)/perClient, o.connections)
+	}
+	for _, x := range []struct {
+		flag        string
+		value       int
+		least, most int
+		why         string
+	}{
+		{"outstanding", o.outstanding, 1, maxOutstanding, ""},
+		{"clients", o.clients, 1, min(o.outstanding, maxBenchClients), " (each has at least one request in flight)"},
+		{"connections", o.connections, 1, o.clients, " (each has at least one client)"},
+		{"keys", o.keys, 1, 1_000_000_000, ""},
+		{"size", o.size, o.smallest(), maxOperationSize, " (" + o.workload + ")"},
+	} {
+		if x.value < x.least || x.value > x.most {
+			return fmt.Errorf("--%s is %d, allowed are %d to %d%s", x.flag, x.value, x.least, x.most, x.why)
+		}
+	}
+	switch {
+	case !(o.rate >= 0 && o.rate <= maxBenchRate): // NaN, too
+		return fmt.Errorf("--rate is %v, allowed are 0 to %d", o.rate, maxBenchRate)
+	case o.duration <= 0:
+		return fmt.Errorf("--duration is %v, allowed is more than 0", o.duration)
+	case o.warmup < 0:
+		return fmt.Errorf("--warmup is %v, allowed are 0 and more", o.warmup)
+	}
+	return o.checkWorkload()
+}
+
+func (p *program) bench(ctx context.Context, o *benchOptions) error {
+	if err := o.complete(); err != nil {
+		return misused{err}
+	}
+	c, err := p.options.cluster()
+	if err != nil {
+		return err
+	}
+	out, err := openReport(o.json)
+	if err != nil {
+		return err
+	}
+	defer out.close()
+	all, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	before := askAll(ctx, all, askTimeout, getStatus)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := o.suits(before); err != nil {
+		return err
+	}
+	load, err := newLoad(o, c)
+	if err != nil {
+		return err
+	}
+	defer load.close()
+	r, err := p.measure(ctx, o, c, all, load)
+	if err != nil {
+		return err
+	}
+	if err := p.writeReport(r, o, out); err != nil {
+		return err
+	}
+	if r.Requests == 0 {
+		return fmt.Errorf("no request was answered within %v", o.duration)
+	}
+	return nil
+}
+
+// measure lets the load run and takes the figures of its measured part.
+func (p *program) measure(ctx context.Context, o *benchOptions, c *cluster, all conns, load *load) (*report, error) {
+	bar := newProgress(p.stderr, o.warmup+o.duration)
+	defer bar.end()
+	load.start(time.Now())
+	if err := load.wait(ctx, o.warmup, bar); err != nil {
+		return nil, err
+	}
+	begin := takeUsage(ctx, c, all)
+	load.reset()
+	since := time.Now()
+	if err := load.wait(ctx, o.duration, bar); err != nil {
+		return nil, err
+	}
+	took := time.Since(since)
+	figures := load.figures()
+	end := takeUsage(ctx, c, all)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return newReport(o, c, &figures, took, begin, end), nil
+}
