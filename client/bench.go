@@ -73,6 +73,9 @@ others as "client --help" has them.`,
 
 // complete fills in what depends on other flags and checks all of them.
 func (o *benchOptions) complete() error {
+	if err := o.checkWorkload(); err != nil {
+		return err
+	}
 	if o.outstanding == 0 {
 		o.outstanding = closedInFlight
 		if o.rate > 0 {
@@ -106,7 +109,7 @@ func (o *benchOptions) complete() error {
 	case o.warmup < 0:
 		return fmt.Errorf("--warmup is %v, allowed are 0 and more", o.warmup)
 	}
-	return o.checkWorkload()
+	return nil
 }
 
 func (p *program) bench(ctx context.Context, o *benchOptions) error {
@@ -138,7 +141,7 @@ func (p *program) bench(ctx context.Context, o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	defer load.close()
+	defer load.close(ctx)
 	r, err := p.measure(ctx, o, c, all, load)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"time"
 
@@ -28,9 +27,9 @@ type listener struct {
 	done   chan struct{}
 }
 
-// listen opens the port and serves POST /reply on it.
-func listen(addr string, t *tally) (*listener, error) {
-	ln, err := net.Listen("tcp", addr)
+// serveReplies opens the port and serves POST /reply on it.
+func (p *program) serveReplies(addr string, t *tally) (*listener, error) {
+	ln, err := p.listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("port for replies: %w (is this client running already? its port stands under clients in the configuration)", err)
 	}

@@ -55,7 +55,7 @@ func newLoad(o *benchOptions, c *cluster) (*load, error) {
 	for range o.connections {
 		client, err := pbftclient.New(c.clientOptions())
 		if err != nil {
-			l.close()
+			l.close(context.Background())
 			return nil, err
 		}
 		l.clients = append(l.clients, client)
@@ -66,7 +66,7 @@ func newLoad(o *benchOptions, c *cluster) (*load, error) {
 	for i := range o.clients {
 		s, err := l.clients[i%len(l.clients)].Session(fmt.Sprintf("bench-%s-%d", run, i))
 		if err != nil {
-			l.close()
+			l.close(context.Background())
 			return nil, err
 		}
 		l.lanes = append(l.lanes, newLane(l, s, i))
@@ -101,8 +101,9 @@ func (l *load) wait(ctx context.Context, d time.Duration, bar *progress) error {
 	}
 }
 
-// close ends the load: requests in flight get a while to be answered.
-func (l *load) close() {
+// close ends the load. Requests in flight get a while to be answered, unless
+// ctx has ended.
+func (l *load) close(ctx context.Context) {
 	l.once.Do(func() { close(l.stop) })
 	drained := make(chan struct{})
 	go func() { l.wg.Wait(); close(drained) }()
@@ -111,6 +112,7 @@ func (l *load) close() {
 	select {
 	case <-drained:
 	case <-t.C:
+	case <-ctx.Done():
 	}
 	for _, c := range l.clients {
 		_ = c.Close() // ends what is still in flight

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,7 +20,7 @@ import (
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, signals: signals}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, signals: signals, listen: net.Listen}
 	os.Exit(p.main(os.Args[1:]))
 }
 
@@ -28,6 +29,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
+	listen         func(network, addr string) (net.Listener, error)
 
 	options options // of every command
 }

@@ -38,7 +38,7 @@ func (p *program) sendMessages(ctx context.Context, o *messageOptions) error {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	l, err := listen(addr, m.tally)
+	l, err := p.serveReplies(addr, m.tally)
 	if err != nil {
 		return err
 	}

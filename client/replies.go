@@ -40,14 +40,12 @@ func parseReply(body []byte) (*reply, error) {
 	return r, nil
 }
 
-// word is what replicas must say alike. The timestamp is left out: a reply to
-// an earlier try is as good.
+// word is what replicas must say alike of a request. The timestamp is left
+// out: a reply to an earlier try is as good.
 type word struct {
-	view, seq    uint64
-	status       string
-	result, b64  string
-	client, numb uint64
-	data         string
+	view, seq         uint64
+	status            string
+	result, resultB64 string
 }
 
 // tally counts replies to one request at a time. Of each replica the newest
@@ -87,8 +85,7 @@ func (t *tally) add(r *reply) {
 		return
 	}
 	said := word{
-		view: *r.View, seq: r.Seq, status: r.Status, result: r.Result, b64: r.ResultBase64,
-		client: p.ID[0], numb: p.ID[1], data: *p.Data,
+		view: *r.View, seq: r.Seq, status: r.Status, result: r.Result, resultB64: r.ResultBase64,
 	}
 	t.words[*r.Index] = said
 	alike := 0

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
-	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/wire"
 )
@@ -182,20 +181,4 @@ func short(err error) string {
 		text = strings.TrimSuffix(inner, `"`)
 	}
 	return text
-}
-
-// isNumber reports whether a client id is a number that JSON can say, in its
-// one spelling.
-func isNumber(id string) bool {
-	if id == "" || len(id) > 16 || id[0] == '0' && len(id) > 1 {
-		return false
-	}
-	var x uint64
-	for _, r := range id {
-		if r < '0' || r > '9' {
-			return false
-		}
-		x = 10*x + uint64(r-'0')
-	}
-	return x <= crypto.MaxNumber
 }
