@@ -16,6 +16,17 @@ func (e *Engine) CheckpointState(n uint64) *message.State {
 	return nil
 }
 
+// Snapshot is the application's state at n if that is one of the newest two
+// checkpoints, else nil. It stays as it is when batches are executed.
+func (e *Engine) Snapshot(n uint64) *Snapshot {
+	for _, c := range e.checkpoints {
+		if c.state != nil && c.state.N == n {
+			return c.snapshot
+		}
+	}
+	return nil
+}
+
 // LastExecuted is the number of the last batch.
 func (e *Engine) LastExecuted() uint64 { return e.lastN }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,6 +21,7 @@ type decoder struct {
 	refused  func(error) // each message that fails a check
 	pinged   func(nonce uint64)
 	ponged   func(nonce uint64)
+	size     int // of the present frame
 
 	prepares []message.Prepare // the rest of a slab
 	commits  []message.Commit
@@ -58,6 +60,7 @@ func field(b []byte) (num protowire.Number, u uint64, v, rest []byte, err error)
 
 // frame takes one received message apart. Messages alias b.
 func (d *decoder) frame(b []byte) (hello *pbftv1.Hello, msgs []message.Message, err error) {
+	d.size = len(b)
 	for len(b) > 0 {
 		num, _, v, rest, err := field(b)
 		if err != nil {
@@ -187,6 +190,11 @@ func (d *decoder) batch(b []byte, viewField, headerField, bodyField protowire.Nu
 	h, err := parseHeader(header)
 	if err != nil {
 		return 0, nil, err
+	}
+	if len(body) < d.size/2 {
+		// A body is kept long after its frame: it must not keep the whole
+		// frame alive, or a liar's small batches in large frames would.
+		body = bytes.Clone(body)
 	}
 	batch, err := message.ParseBatch(d.cluster, d.limits, h, body)
 	if err != nil {
