@@ -44,6 +44,23 @@ func (c *cluster) clientOptions() pbftclient.Options {
 	return o
 }
 
+// session connects to the cluster as one client; end disconnects. An empty id
+// is drawn at random.
+func (c *cluster) session(id string) (s *pbftclient.Session, end func(), err error) {
+	o := c.clientOptions()
+	o.ClientID = id
+	client, err := pbftclient.New(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	end = func() { _ = client.Close() }
+	if s, err = client.Session(client.ID()); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return s, end, nil
+}
+
 // clusterID is the cluster's, nil if no configuration tells.
 func (c *cluster) clusterID() *crypto.ClusterID {
 	if c.cfg == nil {

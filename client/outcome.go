@@ -49,17 +49,11 @@ func (p *program) outcome(ctx context.Context, id, text string, timeout time.Dur
 	if err != nil {
 		return err
 	}
-	opts := c.clientOptions()
-	opts.ClientID = id
-	client, err := pbftclient.New(opts)
+	s, end, err := c.session(id)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	s, err := client.Session(id)
-	if err != nil {
-		return err
-	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	o, err := s.Outcome(ctx, number)

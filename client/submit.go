@@ -93,28 +93,22 @@ func (p *program) submit(ctx context.Context, o *submitOptions, args []string) e
 	if err != nil {
 		return err
 	}
-	opts := c.clientOptions()
-	opts.ClientID = o.client
-	client, err := pbftclient.New(opts)
+	s, end, err := c.session(o.client)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	s, err := client.Session(client.ID())
-	if err != nil {
-		return err
-	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	r, err := s.SubmitNumber(ctx, o.number, op)
 	if errors.Is(err, pbftclient.ErrOutcomeUnknown) {
-		return fmt.Errorf("%w\n\"client outcome %s %d\" asks what became of it", err, client.ID(), o.number)
+		return fmt.Errorf("%w\n\"client outcome %s %d\" asks what became of it", err, s.ID(), o.number)
 	}
 	if err != nil {
 		return err
 	}
 	if r.Gone {
-		return fmt.Errorf("request %d of client %q was executed as part of batch %d, but its result is not kept any more", o.number, client.ID(), r.N)
+		return fmt.Errorf("request %d of client %q was executed as part of batch %d, but its result is not kept any more", o.number, s.ID(), r.N)
 	}
 	return p.print(append(bytes.Clone(r.Value), '\n'))
 }
