@@ -228,5 +228,5 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 }
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
-	writeBody(w, http.StatusOK, docs.OpenAPI)
+	writeBody(w, http.StatusOK, docs.OpenAPI())
 }
