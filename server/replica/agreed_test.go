@@ -18,13 +18,14 @@ func TestConfigAgreesWithTheCore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{
-		"fresh_digests": consensus.M, "max_group": crypto.MaxGroup, "max_group_bytes": crypto.MaxGroupBytes,
+	want := map[string]string{
+		"fresh_digests": strconv.Itoa(consensus.M), "max_group": strconv.Itoa(crypto.MaxGroup),
+		"max_group_bytes": strconv.Itoa(crypto.MaxGroupBytes>>10) + " KiB",
 	}
 	for _, v := range c.Agreed() {
 		if n, ok := want[v.Name]; ok {
-			if v.Value != strconv.Itoa(n) {
-				t.Errorf("%s is %s in the configuration, %d in the code", v.Name, v.Value, n)
+			if v.Value != n {
+				t.Errorf("%s is %s in the configuration, %s in the code", v.Name, v.Value, n)
 			}
 			delete(want, v.Name)
 		}
