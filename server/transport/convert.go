@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"fmt"
+
 	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/server/message"
@@ -44,9 +46,8 @@ func toWire(m message.Message) *pbftv1.PeerMessage {
 		return &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_Certificate{Certificate: certificateToWire(&m.Certificate)}}
 	case *message.FetchReply:
 		return &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchReply{FetchReply: &pbftv1.FetchReply{Client: m.Client, Number: m.Number, Session: m.Session}}}
-	default:
-		return &pbftv1.PeerMessage{}
 	}
+	panic(fmt.Sprintf("transport: %T has no generated type", m))
 }
 
 func checkpointToWire(m *message.Checkpoint) *pbftv1.Checkpoint {
@@ -235,7 +236,7 @@ func statusFromWire(w *pbftv1.Status) (*message.Status, error) {
 	if len(w.GetAccepted()) > message.StatusSpan {
 		return nil, reject(TooLarge, "status of %d numbers, the most allowed is %d", len(w.GetAccepted()), message.StatusSpan)
 	}
-	if s := w.GetStatus(); s < 0 || s > pbftv1.ReplicaStatus_REPLICA_STATUS_HALTED {
+	if s := w.GetStatus(); s < pbftv1.ReplicaStatus_REPLICA_STATUS_STARTING || s > pbftv1.ReplicaStatus_REPLICA_STATUS_HALTED {
 		return nil, reject(Malformed, "status %d is unknown", s)
 	}
 	m := &message.Status{
@@ -255,9 +256,20 @@ func statusFromWire(w *pbftv1.Status) (*message.Status, error) {
 	return m, nil
 }
 
+// checkRequest checks what names a request.
+func checkRequest(client string, number uint64) error {
+	if err := crypto.CheckClient(client); err != nil {
+		return reject(Malformed, "%w", err)
+	}
+	if number > crypto.MaxNumber {
+		return reject(Malformed, "number %d of client %q, the largest allowed is %d", number, client, uint64(crypto.MaxNumber))
+	}
+	return nil
+}
+
 func replyFromWire(w *pbftv1.Reply) (*message.Reply, error) {
-	if err := crypto.CheckClient(w.GetClient()); err != nil {
-		return nil, reject(Malformed, "reply: %w", err)
+	if err := checkRequest(w.GetClient(), w.GetNumber()); err != nil {
+		return nil, err
 	}
 	if s := w.GetStatus(); s < pbftv1.ReplyStatus_REPLY_STATUS_OK || s > pbftv1.ReplyStatus_REPLY_STATUS_NOT_EXECUTED {
 		return nil, reject(Malformed, "reply: status %d is unknown", s)
@@ -269,6 +281,9 @@ func replyFromWire(w *pbftv1.Reply) (*message.Reply, error) {
 	m := &message.Reply{
 		View: w.GetView(), Client: w.GetClient(), Session: w.GetSession(), Replica: from,
 		Result: crypto.Result{N: w.GetN(), Number: w.GetNumber(), Status: crypto.Status(w.GetStatus()), Value: w.GetResult()},
+	}
+	if n := len(w.GetSignature()); n != 0 && n != crypto.SignatureSize {
+		return nil, reject(Malformed, "reply: signature of %d bytes, allowed are 0 or %d", n, crypto.SignatureSize)
 	}
 	if t := w.GetTombstone(); t != nil {
 		m.Result.Tombstone, m.Result.Size = true, t.GetSize()

@@ -60,63 +60,61 @@ type cut struct {
 	body []byte
 }
 
-// newEncoder makes an encoder; its frame will hold about hint bytes besides
-// the large bodies.
-func newEncoder(hint int) *encoder {
-	return &encoder{buf: make([]byte, frameRoom, frameRoom+hint)}
+// encodeFrame puts messages into one frame, behind the fields in urgent. Its
+// parts joined are the protobuf bytes of a ConnectRequest, ConnectResponse,
+// BulkRequest or BulkResponse.
+func encodeFrame(epoch uint64, urgent []byte, entries []entry) [][]byte {
+	room := frameRoom + len(urgent)
+	for i := range entries {
+		room += entries[i].size - len(sharedBody(entries[i].msg))
+	}
+	e := &encoder{buf: make([]byte, frameRoom, room)}
+	e.buf = append(e.buf, urgent...)
+	e.size = len(urgent)
+	for i := range entries {
+		e.add(entries[i].msg)
+	}
+	return e.parts(epoch)
+}
+
+// sharedBody is the body that goes out as a segment of its own, if m has one.
+func sharedBody(m message.Message) []byte {
+	var body []byte
+	switch m := m.(type) {
+	case *message.PrePrepare:
+		body = m.Batch.Body
+	case *message.Body:
+		body = m.Batch.Body
+	}
+	if len(body) < shareFrom {
+		return nil
+	}
+	return body
 }
 
 // add appends one message.
 func (e *encoder) add(m message.Message) {
-	at, shared := len(e.buf), 0
+	at := len(e.buf)
 	switch m := m.(type) {
 	case *message.Prepare:
 		e.buf = appendVote(e.buf, kindPrepare, m.View, m.N, &m.Digest)
 	case *message.Commit:
 		e.buf = appendVote(e.buf, kindCommit, m.View, m.N, &m.Digest)
 	case *message.PrePrepare:
-		shared = e.batch(kindPrePrepare, m.View, m.Batch)
+		e.buf = appendBatch(e.buf, kindPrePrepare, prePrepareFields, m.View, m.Batch)
 	case *message.Body:
-		shared = e.batch(kindBody, 0, m.Batch)
+		e.buf = appendBatch(e.buf, kindBody, bodyFields, 0, m.Batch)
 	default:
 		e.buf = appendGenerated(e.buf, m)
 	}
-	e.size += len(e.buf) - at + shared
-}
-
-// addRaw appends the field of a message that is encoded already.
-func (e *encoder) addRaw(field []byte) {
-	e.buf = append(e.buf, field...)
-	e.size += len(field)
-}
-
-// batch appends a PrePrepare or a Body and returns how many bytes of it are
-// not in the buffer.
-func (e *encoder) batch(kind protowire.Number, view uint64, b *message.Batch) int {
-	bodyField := kind - kindPrePrepare + 3 // PrePrepare: 3
-	headerField := protowire.Number(2)
-	if kind == kindBody {
-		headerField, bodyField = 1, 2
+	e.size += len(e.buf) - at
+	if body := sharedBody(m); body != nil {
+		e.cuts = append(e.cuts, cut{at: len(e.buf), body: body})
+		e.size += len(body)
 	}
-	header := headerSize(&b.Header)
-	inner := sizeVarintField(view) + 1 + protowire.SizeBytes(header) + 1 + protowire.SizeBytes(len(b.Body))
-	e.buf = appendOpen(e.buf, kind, inner)
-	e.buf = appendVarintField(e.buf, 1, view)
-	e.buf = protowire.AppendTag(e.buf, headerField, protowire.BytesType)
-	e.buf = protowire.AppendVarint(e.buf, uint64(header))
-	e.buf = appendHeader(e.buf, &b.Header)
-	e.buf = protowire.AppendTag(e.buf, bodyField, protowire.BytesType)
-	e.buf = protowire.AppendVarint(e.buf, uint64(len(b.Body)))
-	if len(b.Body) < shareFrom {
-		e.buf = append(e.buf, b.Body...)
-		return 0
-	}
-	e.cuts = append(e.cuts, cut{at: len(e.buf), body: b.Body})
-	return len(b.Body)
 }
 
-// parts finishes the frame. Joined, they are the protobuf bytes of a
-// ConnectRequest, ConnectResponse, BulkRequest or BulkResponse.
+// parts finishes the frame.
 func (e *encoder) parts(epoch uint64) [][]byte {
 	frame := sizeVarintField(epoch) + e.size
 	head := protowire.AppendTag(make([]byte, 0, frameRoom), fieldOuterFrame, protowire.BytesType)
@@ -144,6 +142,32 @@ func appendVote(b []byte, kind protowire.Number, view, n uint64, d *crypto.Diges
 	b = appendVarintField(b, 2, n)
 	b = protowire.AppendTag(b, 3, protowire.BytesType)
 	return protowire.AppendBytes(b, d[:])
+}
+
+// batchFields are the numbers of the fields of a PrePrepare or a Body.
+type batchFields struct{ view, header, body protowire.Number }
+
+var (
+	prePrepareFields = batchFields{view: 1, header: 2, body: 3}
+	bodyFields       = batchFields{view: 0, header: 1, body: 2} // has no view
+)
+
+// appendBatch appends a PrePrepare or a Body, whose last field is the body: a
+// large one is left out, for a segment of its own to follow.
+func appendBatch(b []byte, kind protowire.Number, f batchFields, view uint64, batch *message.Batch) []byte {
+	header := headerSize(&batch.Header)
+	inner := sizeVarintField(view) + 1 + protowire.SizeBytes(header) + 1 + protowire.SizeBytes(len(batch.Body))
+	b = appendOpen(b, kind, inner)
+	b = appendVarintField(b, f.view, view)
+	b = protowire.AppendTag(b, f.header, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(header))
+	b = appendHeader(b, &batch.Header)
+	b = protowire.AppendTag(b, f.body, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(batch.Body)))
+	if len(batch.Body) < shareFrom {
+		b = append(b, batch.Body...)
+	}
+	return b
 }
 
 // appendNonce appends a Ping or a Pong.

@@ -2,115 +2,169 @@ package transport
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/pbft-go/pbft/server/message"
 )
 
+// class is a kind of messages with a bound of its own, so that none drives
+// another one out.
+type class uint8
+
 const (
-	// maxQueued bounds what waits for one peer on one stream, in bytes. A full
-	// outbox drops its oldest messages: Status repairs all of them, and what is
-	// newest is most likely still of use.
-	maxQueued = 64 << 20
-	// maxFrame is the size from which a frame is closed.
-	maxFrame = 4 << 20
+	control   class = iota // votes and gossip
+	proposals              // PrePrepare
+	bodies                 // Body, on the Bulk stream
+	numClasses
 )
 
-// entry is a message that waits, or one that is encoded already.
-type entry struct {
-	msg  message.Message
-	raw  []byte
-	size int // bytes, about
-}
+// maxQueued bounds what waits for one peer in each class, in bytes. A full
+// class drops its oldest messages and counts them: Status repairs them all,
+// and the newest are most likely still of use.
+var maxQueued = [numClasses]int{control: 8 << 20, proposals: 64 << 20, bodies: 64 << 20}
 
-// sizeOf is about what a message takes on the wire.
-func sizeOf(m message.Message) int {
-	const small = 96
-	switch m := m.(type) {
+const (
+	// maxFrame is the size that a frame does not exceed, unless by its only
+	// message.
+	maxFrame = 4 << 20
+	// maxUrgent bounds the pings and pongs that wait, in bytes. More are
+	// dropped: each peer asks one at a time.
+	maxUrgent = 1 << 10
+)
+
+func classOf(m message.Message) class {
+	switch m.(type) {
 	case *message.PrePrepare:
-		return small + len(m.Batch.Body)
+		return proposals
 	case *message.Body:
-		return small + len(m.Batch.Body)
-	case *message.Relay:
-		return small + len(m.Group.Raw)
-	case *message.Reply:
-		return small + len(m.Client) + len(m.Result.Value)
-	case *message.Committed:
-		return small + 48*len(m.Entries)
-	case *message.FetchBody:
-		return small + 34*len(m.Digests)
-	case *message.Status:
-		return 2*small + 8*len(m.Accepted)
-	case *message.StableCertificate:
-		return small + 160*len(m.Certificate.Votes)
-	case *message.ViewChange:
-		return small + 160*len(m.Certificate.Votes) + 48*(len(m.P)+len(m.Q))
-	default:
-		return small
+		return bodies
 	}
+	return control
 }
 
-// outbox is a bounded queue that drops its oldest entries.
+// entry is a message that waits.
+type entry struct {
+	seq  uint64 // order of arrival in the outbox
+	msg  message.Message
+	size int
+}
+
+// outbox is what waits for one stream. Senders never wait; one goroutine takes.
 type outbox struct {
-	mu      sync.Mutex
-	open    bool // a stream takes from it
-	entries []entry
-	bytes   int
-	dropped uint64
-	bell    chan struct{}
+	bell    chan struct{}  // rings when something was put
+	dropped *atomic.Uint64 // of the peer, over all its links
+
+	mu     sync.Mutex
+	seq    uint64
+	queues [numClasses]fifo
+	urgent []byte // pings and pongs, encoded
 }
 
-func newOutbox() *outbox { return &outbox{bell: make(chan struct{}, 1)} }
+func newOutbox(dropped *atomic.Uint64) *outbox {
+	return &outbox{bell: make(chan struct{}, 1), dropped: dropped}
+}
 
-func (o *outbox) put(e entry) {
+// put queues a message.
+func (o *outbox) put(m message.Message, size int) {
+	c := classOf(m)
 	o.mu.Lock()
-	if !o.open {
-		o.mu.Unlock()
-		return
-	}
-	o.entries = append(o.entries, e)
-	o.bytes += e.size
-	for o.bytes > maxQueued && len(o.entries) > 1 {
-		o.bytes -= o.entries[0].size
-		o.entries[0] = entry{}
-		o.entries = o.entries[1:]
-		o.dropped++
+	o.seq++
+	q := &o.queues[c]
+	q.push(entry{seq: o.seq, msg: m, size: size})
+	for q.bytes > maxQueued[c] {
+		q.pop()
+		o.dropped.Add(1)
 	}
 	o.mu.Unlock()
+	o.ring()
+}
+
+// putUrgent queues an encoded ping or pong before everything else.
+func (o *outbox) putUrgent(field []byte) {
+	o.mu.Lock()
+	if len(o.urgent)+len(field) <= maxUrgent {
+		o.urgent = append(o.urgent, field...)
+	}
+	o.mu.Unlock()
+	o.ring()
+}
+
+func (o *outbox) ring() {
 	select {
 	case o.bell <- struct{}{}:
 	default:
 	}
 }
 
-// take moves what waits, up to one frame, into buf.
-func (o *outbox) take(buf []entry) []entry {
+// take moves what waits, up to one frame, into buf, in the order in which it
+// was put. Urgent fields come apart: they go first.
+func (o *outbox) take(buf []entry) (urgent []byte, taken []entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	buf = buf[:0]
-	size := 0
-	for len(o.entries) > 0 && size < maxFrame {
-		e := o.entries[0]
-		o.entries[0] = entry{}
-		o.entries = o.entries[1:]
-		size += e.size
-		buf = append(buf, e)
+	urgent, o.urgent = o.urgent, nil
+	taken = buf[:0]
+	bytes := len(urgent)
+	for {
+		q := o.oldest()
+		if q == nil || len(taken) > 0 && bytes+q.first().size > maxFrame {
+			return urgent, taken
+		}
+		e := q.pop()
+		bytes += e.size
+		taken = append(taken, e)
 	}
-	o.bytes -= size
-	if len(o.entries) == 0 {
-		o.entries = o.entries[:0:0]
-	}
-	return buf
 }
 
-// setOpen empties the outbox and says whether a stream takes from it.
-func (o *outbox) setOpen(open bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.open, o.entries, o.bytes = open, nil, 0
+// oldest is the queue whose first entry came first, nil if nothing waits.
+func (o *outbox) oldest() (found *fifo) {
+	for c := range o.queues {
+		q := &o.queues[c]
+		if !q.empty() && (found == nil || q.first().seq < found.first().seq) {
+			found = q
+		}
+	}
+	return found
 }
 
-func (o *outbox) state() (bytes int, dropped uint64) {
+// queued is the size of everything that waits, in bytes.
+func (o *outbox) queued() (bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.bytes, o.dropped
+	for c := range o.queues {
+		bytes += o.queues[c].bytes
+	}
+	return bytes
+}
+
+// fifo is a queue in one slice: what is taken leaves a gap at its start, which
+// is closed when it has grown to half.
+type fifo struct {
+	entries []entry
+	head    int
+	bytes   int
+}
+
+func (q *fifo) empty() bool { return q.head == len(q.entries) }
+
+func (q *fifo) first() *entry { return &q.entries[q.head] }
+
+func (q *fifo) push(e entry) {
+	if q.head > 0 && len(q.entries) == cap(q.entries) && q.head >= len(q.entries)/2 {
+		n := copy(q.entries, q.entries[q.head:])
+		clear(q.entries[n:])
+		q.entries, q.head = q.entries[:n], 0
+	}
+	q.entries = append(q.entries, e)
+	q.bytes += e.size
+}
+
+func (q *fifo) pop() entry {
+	e := q.entries[q.head]
+	q.entries[q.head] = entry{} // lets go of the message
+	q.head++
+	q.bytes -= e.size
+	if q.empty() {
+		q.entries, q.head = q.entries[:0], 0
+	}
+	return e
 }

@@ -2,247 +2,223 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/server/message"
-	"github.com/pbft-go/pbft/wire"
 )
 
 const (
-	redialFirst = 50 * time.Millisecond
-	redialMost  = 2 * time.Second
-
 	// A peer that sent more than maxInvalid messages which only a faulty one
-	// sends, within invalidWindow, is kept out for a while that doubles.
+	// sends, within invalidWindow, is kept out for a while that doubles each
+	// time. After penaltyMemory without such a thing it begins anew.
 	maxInvalid    = 100
 	invalidWindow = 10 * time.Second
 	penaltyFirst  = time.Second
 	penaltyMost   = time.Minute
+	penaltyMemory = 10 * time.Minute
 )
 
-// peer is the link to one other replica: a lane per stream.
+// errStopping is what links are closed with when the transport stops.
+var errStopping = status.Error(codes.Unavailable, "the replica is stopping")
+
+// PeerState is what operators see of one link.
+type PeerState struct {
+	Index       int
+	Address     string
+	Connected   bool
+	Dropped     uint64            // messages that found their outbox full, or were too large to send
+	QueuedBytes int               // in the outboxes
+	Rejected    uint64            // messages that failed a check
+	Reasons     map[Reason]uint64 // the same, by reason
+	LastError   string            // why the last link was refused, broke, or a message was rejected
+}
+
+// peer is one other replica and the link to it, if there is one.
 type peer struct {
-	t       *Transport
-	index   message.ReplicaID
-	addr    string
-	connect *lane
-	bulk    *lane
+	t     *Transport
+	index message.ReplicaID
+	addr  string
+	hello []byte // frame
+
+	link    atomic.Pointer[link] // the link that messages go to
+	dropped atomic.Uint64
 
 	mu        sync.Mutex
-	rejected  uint64
+	holder    *link // has the peer's identity until all of it has ended
+	deciding  bool  // whether holder makes room for another link
+	rejected  map[Reason]uint64
 	invalid   int // since windowAt
 	windowAt  time.Time
 	penalty   time.Duration
 	bannedTil time.Time
 	lastError string
-	refusals  limiter
-	redials   limiter
+
+	links, refusals limiter
 }
 
-func newPeer(t *Transport, i message.ReplicaID, addr string) *peer {
-	p := &peer{t: t, index: i, addr: addr}
-	p.connect = newLane(p, "connect")
-	p.bulk = newLane(p, "bulk")
-	return p
-}
-
-// laneOf keeps bodies away from votes.
-func (p *peer) laneOf(m message.Message) *lane {
-	if _, ok := m.(*message.Body); ok {
-		return p.bulk
-	}
-	return p.connect
+func newPeer(t *Transport, i message.ReplicaID, addr string) (*peer, error) {
+	hello, err := helloFrame(newHello(&t.o, int(i)))
+	return &peer{t: t, index: i, addr: addr, hello: hello, rejected: make(map[Reason]uint64)}, err
 }
 
 func (p *peer) state() PeerState {
-	bytes, dropped := p.connect.out.state()
-	bulk, more := p.bulk.out.state()
+	s := PeerState{Index: int(p.index), Address: p.addr, Dropped: p.dropped.Load()}
+	if l := p.link.Load(); l != nil {
+		s.Connected, s.QueuedBytes = true, l.connect.queued()+l.bulk.queued()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PeerState{
-		Index: int(p.index), Address: p.addr, Connected: p.connect.up(),
-		Dropped: dropped + more, QueuedBytes: bytes + bulk, Rejected: p.rejected, LastError: p.lastError,
+	s.LastError, s.Reasons = p.lastError, maps.Clone(p.rejected)
+	for _, n := range p.rejected {
+		s.Rejected += n
+	}
+	return s
+}
+
+// send queues a message for the link, if there is one.
+func (p *peer) send(m message.Message) {
+	l := p.link.Load()
+	if l == nil {
+		return
+	}
+	size := sizeOf(m)
+	if limit := maxMessage(p.t.o.Limits); size > limit {
+		p.dropped.Add(1)
+		p.refusals.say(p.t.log, slog.LevelWarn, "message is too large to send", "peer", int(p.index),
+			"type", fmt.Sprintf("%T", m), "bytes", size, "limit", limit)
+		return
+	}
+	if classOf(m) == bodies {
+		l.bulk.put(m, size)
+	} else {
+		l.connect.put(m, size)
 	}
 }
 
-// refused counts a message that failed a check.
-func (p *peer) refused(err error) {
+// hold gives the peer's identity to a new link. A link that has it keeps it if
+// it answers a ping in time; else it is closed, and hold waits for its end.
+func (p *peer) hold(ctx context.Context, l *link) error {
 	p.mu.Lock()
-	p.rejected++
-	p.lastError = err.Error()
-	r, _ := err.(*rejection) //nolint:errorlint // made here, never wrapped
-	now := time.Now()
-	if r != nil && r.reason.faulty() {
-		if now.Sub(p.windowAt) > invalidWindow {
-			p.windowAt, p.invalid = now, 0
-		}
-		p.invalid++
+	old := p.holder
+	if old == nil {
+		p.holder = l
+		p.mu.Unlock()
+		return nil
 	}
-	ban := p.invalid > maxInvalid
-	if ban {
-		p.penalty = min(max(2*p.penalty, penaltyFirst), penaltyMost)
-		p.bannedTil, p.invalid = now.Add(p.penalty), 0
+	if p.deciding {
+		p.mu.Unlock()
+		return status.Errorf(codes.Unavailable, "replica %d has a connection from %s, and another one is being decided on", p.index, old.remote)
 	}
+	p.deciding = true
 	p.mu.Unlock()
-	if p.refusals.allow() {
-		p.t.log.Warn("message of a peer refused", "peer", int(p.index), "err", err)
+
+	err := p.displace(ctx, old)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deciding = false
+	if err == nil {
+		p.holder = l
 	}
-	if ban {
-		p.t.log.Warn("peer disconnected: too many invalid messages", "peer", int(p.index), "for", p.penalty)
-		p.connect.stop()
-		p.bulk.stop()
+	return err
+}
+
+func (p *peer) displace(ctx context.Context, old *link) error {
+	if old.answers() {
+		return status.Errorf(codes.AlreadyExists, "replica %d is connected from %s already, and that connection lives", p.index, old.remote)
+	}
+	old.close(status.Errorf(codes.Aborted, "the connection from %s did not answer a ping: another one takes its place", old.remote))
+	select {
+	case <-old.ended:
+		return nil
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	case <-p.t.ctx.Done():
+		return errStopping
 	}
 }
 
-// banned is how long the peer is kept out.
+// release takes the identity from a link that has ended.
+func (p *peer) release(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.holder == l {
+		p.holder = nil
+	}
+}
+
+// held is the link that has the identity, or nil.
+func (p *peer) held() *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.holder
+}
+
+// disconnect closes the link, if there is one.
+func (p *peer) disconnect(why error) {
+	if l := p.held(); l != nil {
+		l.close(why)
+	}
+}
+
+// refuse counts a message that failed a check. It returns an error if the
+// link must be closed for it.
+func (p *peer) refuse(err error) error {
+	reason := Malformed
+	var r *rejection
+	if errors.As(err, &r) {
+		reason = r.reason
+	}
+	ban := p.count(reason, err.Error(), time.Now())
+	p.refusals.say(p.t.log, slog.LevelWarn, "message of a peer refused", "peer", int(p.index), "reason", reason.String(), "err", err)
+	if ban == 0 {
+		return nil
+	}
+	p.t.log.Warn("peer is kept out: it sent too much that is invalid", "peer", int(p.index), "for", ban)
+	return status.Errorf(codes.ResourceExhausted, "replica %d sent too much that is invalid, last: %v: come back in %s", p.index, err, ban)
+}
+
+// count counts a refusal and says how long the peer is kept out for it.
+func (p *peer) count(reason Reason, text string, now time.Time) (ban time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rejected[reason]++
+	p.lastError = text
+	if !reason.faulty() {
+		return 0
+	}
+	if now.Sub(p.windowAt) > invalidWindow {
+		p.windowAt, p.invalid = now, 0
+	}
+	p.invalid++
+	if p.invalid <= maxInvalid && reason != WrongSender {
+		return 0
+	}
+	if now.Sub(p.bannedTil) > penaltyMemory {
+		p.penalty = 0
+	}
+	p.penalty = min(max(2*p.penalty, penaltyFirst), penaltyMost)
+	p.bannedTil, p.invalid = now.Add(p.penalty), 0
+	return p.penalty
+}
+
+// banned is how long the peer is still kept out.
 func (p *peer) banned() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Until(p.bannedTil)
+	return max(time.Until(p.bannedTil), 0)
 }
 
-func (p *peer) fail(err error) {
+func (p *peer) failed(err error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.lastError = err.Error()
-	p.mu.Unlock()
-}
-
-// dial keeps both streams to a peer with a smaller index up until Stop.
-func (p *peer) dial() {
-	options := append(wire.PeerDialOptions(p.t.maxMessage()), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	pause := redialFirst
-	for p.t.ctx.Err() == nil {
-		began := time.Now()
-		err := p.dialOnce(options)
-		if p.t.ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > redialMost {
-			pause = redialFirst // it was up
-		}
-		if err != nil {
-			p.fail(err)
-			if p.redials.allow() {
-				p.t.log.Info("no link to peer", "peer", int(p.index), "addr", p.addr, "err", err)
-			}
-		}
-		select {
-		case <-p.t.ctx.Done():
-		case <-time.After(max(p.banned(), pause/2+rand.N(pause/2+1))):
-		}
-		pause = min(2*pause, redialMost)
-	}
-}
-
-// dialOnce opens both streams; when one breaks, the other one is closed too.
-func (p *peer) dialOnce(options []grpc.DialOption) error {
-	conn, err := grpc.NewClient("passthrough:///"+p.addr, options...)
-	if err != nil {
-		return fmt.Errorf("dialling %s: %w", p.addr, err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancel(p.t.ctx)
-	defer cancel()
-	client := pbftv1.NewPeerServiceClient(conn)
-	connect, err := client.Connect(ctx)
-	if err != nil {
-		return fmt.Errorf("opening the stream to %s: %w", p.addr, err)
-	}
-	bulk, err := client.Bulk(ctx)
-	if err != nil {
-		return fmt.Errorf("opening the bulk stream to %s: %w", p.addr, err)
-	}
-	errs := make(chan error, 2)
-	var both sync.WaitGroup
-	both.Go(func() { errs <- p.runDialled(ctx, cancel, p.bulk, bulk) })
-	both.Go(func() { errs <- p.runDialled(ctx, cancel, p.connect, connect) })
-	err = <-errs // the other one falls with it
-	cancel()
-	both.Wait()
-	return err
-}
-
-// runDialled says hello first, then takes the answer.
-func (p *peer) runDialled(ctx context.Context, cancel func(), l *lane, s rawStream) error {
-	d := l.decoder()
-	if err := l.sendHello(s); err != nil {
-		return firstError(s, err)
-	}
-	h, err := recvHello(s, d)
-	if err != nil {
-		return err
-	}
-	if _, err := p.t.checkHello(h, int(p.index)); err != nil {
-		return err
-	}
-	l.begin(cancel)
-	return l.run(ctx, s, d)
-}
-
-// firstError is the status that the other end closed a stream with, which
-// tells more than the failed send.
-func firstError(s rawStream, err error) error {
-	if e := s.RecvMsg(&wire.Raw{}); e != nil {
-		return e
-	}
-	return err
-}
-
-// service takes the streams of peers with larger indexes.
-type service struct {
-	pbftv1.UnimplementedPeerServiceServer
-	t *Transport
-}
-
-// Connect serves a peer's protocol stream.
-func (s *service) Connect(stream grpc.BidiStreamingServer[pbftv1.ConnectRequest, pbftv1.ConnectResponse]) error {
-	return s.t.accept(stream, func(p *peer) *lane { return p.connect })
-}
-
-// Bulk serves a peer's stream of bodies.
-func (s *service) Bulk(stream grpc.BidiStreamingServer[pbftv1.BulkRequest, pbftv1.BulkResponse]) error {
-	return s.t.accept(stream, func(p *peer) *lane { return p.bulk })
-}
-
-// accept checks who calls, and runs the stream until it breaks.
-func (t *Transport) accept(s grpc.ServerStream, which func(*peer) *lane) error {
-	d := t.newDecoder()
-	d.refused, d.pinged, d.ponged = func(error) {}, func(uint64) {}, func(uint64) {}
-	h, err := recvHello(s, d)
-	var p *peer
-	if err == nil {
-		p, err = t.checkHello(h, -1)
-	}
-	if err != nil {
-		if t.strangers.allow() {
-			t.log.Warn("connection on the peer port refused", "remote", remoteAddr(s.Context()), "err", err)
-		}
-		return err
-	}
-	if wait := p.banned(); wait > 0 {
-		return status.Errorf(codes.ResourceExhausted, "replica %d sent too much that is invalid: come back in %s", p.index, wait.Round(time.Millisecond))
-	}
-	l := which(p)
-	ctx, cancel := context.WithCancel(s.Context())
-	defer cancel()
-	if err := l.takeOver(cancel); err != nil {
-		if t.strangers.allow() {
-			t.log.Warn("second connection of a peer refused", "peer", int(p.index), "remote", remoteAddr(s.Context()))
-		}
-		return err
-	}
-	if err := l.sendHello(s); err != nil {
-		l.end()
-		return err
-	}
-	return l.run(ctx, s, l.decoder())
 }

@@ -2,14 +2,15 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/pbft-go/pbft/config"
 	"github.com/pbft-go/pbft/crypto"
@@ -20,11 +21,14 @@ import (
 
 // Handler takes what peers send.
 type Handler interface {
-	// Receive is called by the reader of a stream, in the order of the stream.
-	// While it blocks, that stream alone is read no further. bytes is the size
-	// of the frame. The messages are the handler's from then on.
+	// Receive is called by the reader of a stream, in the order of the stream;
+	// Connect and Bulk of one peer have a reader each. While it blocks, that
+	// stream alone is read no further; it must not block for ever once Stop
+	// was called. bytes is the size of the frame. The messages are the
+	// handler's from then on; a body that is most of its frame aliases it.
 	Receive(from message.ReplicaID, msgs []message.Message, bytes int)
-	// Connected tells that the protocol's stream to a peer came up or broke.
+	// Connected tells that the link to a peer came up, before anything of it is
+	// received, or that it broke, after everything of it was.
 	Connected(peer message.ReplicaID, up bool)
 }
 
@@ -33,42 +37,47 @@ type Options struct {
 	Config      *config.Config
 	Index       int
 	Incarnation uint32
-	Verifier    *message.Verifier
+	Verifier    *message.Verifier // knows the epoch and its members
 	Limits      message.Limits
 	Logger      *slog.Logger
-	Addrs       []string // of the peers' peer ports; nil: those of Config
+	Addrs       []string // of the replicas' peer ports, by index; nil: those of Config
 	Seed        uint64   // of the simulated loss; 0: drawn at random
+
 	// ConfigMismatch is called once f+1 peers report one other configuration
-	// digest: at least one correct replica runs with other values.
+	// digest: at least one correct replica runs with other values. differing
+	// names them, as far as the last of the peers told. It must not block.
 	ConfigMismatch func(digest crypto.Digest, differing []string)
 }
 
-// Transport is a replica's end of all its links.
+// Transport is a replica's end of its links to all peers.
 type Transport struct {
 	o      Options
 	h      Handler
 	log    *slog.Logger
 	self   message.ReplicaID
-	peers  []*peer // by index; nil at self
+	peers  []*peer       // by index; nil at self
+	digest crypto.Digest // of the configuration
 	server *grpc.Server
-	hello  *pbftv1.Hello
-	ctx    context.Context
+	dial   []grpc.DialOption
+
+	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	lossMu sync.Mutex
 	loss   *rand.Rand
 
+	conns     conns
 	mismatch  mismatch
 	strangers limiter
 }
 
-// maxFrameOverhead is what a frame may hold beside its largest message.
-const maxFrameOverhead = 64 << 10
-
-// New makes a transport. Start and Serve make it work.
+// New makes a transport. Serve and Start make it work.
 func New(o Options, h Handler) (*Transport, error) {
 	n := len(o.Config.Nodes)
+	if o.Index < 0 || o.Index >= n || n != len(o.Verifier.Members) {
+		return nil, fmt.Errorf("transport: index %d, %d replicas, %d members", o.Index, n, len(o.Verifier.Members))
+	}
 	if o.Addrs == nil {
 		for _, node := range o.Config.Nodes {
 			o.Addrs = append(o.Addrs, node.PeerAddr())
@@ -81,86 +90,86 @@ func New(o Options, h Handler) (*Transport, error) {
 		o.Seed = rand.Uint64()
 	}
 	t := &Transport{
-		o: o, h: h, log: o.Logger, self: message.ReplicaID(o.Index),
-		loss: rand.New(rand.NewPCG(o.Seed, uint64(o.Index))),
+		o: o, h: h, log: o.Logger, self: message.ReplicaID(o.Index), digest: o.Config.Digest(),
+		loss:     rand.New(rand.NewPCG(o.Seed, uint64(o.Index))),
+		mismatch: mismatch{need: o.Config.F() + 1, tell: o.ConfigMismatch, digests: make(map[message.ReplicaID]crypto.Digest)},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.hello = t.newHello()
+	t.conns.init(t, n)
 	for i := range n {
-		if i == o.Index {
-			t.peers = append(t.peers, nil)
-			continue
+		p, err := newPeer(t, message.ReplicaID(i), o.Addrs[i])
+		if err != nil {
+			return nil, err
 		}
-		t.peers = append(t.peers, newPeer(t, message.ReplicaID(i), o.Addrs[i]))
+		t.peers = append(t.peers, p)
 	}
-	t.server = grpc.NewServer(wire.PeerServerOptions(t.maxMessage())...)
+	t.peers[o.Index] = nil
+	t.dial = append(wire.PeerDialOptions(maxReceived(o.Limits)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	t.server = grpc.NewServer(append(wire.PeerServerOptions(maxReceived(o.Limits)),
+		grpc.WaitForHandlers(true), grpc.UnknownServiceHandler(t.refuseClients))...)
 	pbftv1.RegisterPeerServiceServer(t.server, &service{t: t})
 	return t, nil
 }
 
-// maxMessage is the size of the largest frame: a sender closes one before it
-// would hold a second batch beyond maxFrame.
-func (t *Transport) maxMessage() int { return maxFrame + t.o.Limits.MaxBatchBytes + maxFrameOverhead }
-
-// Serve takes the connections of peers with larger indexes until Stop.
-func (t *Transport) Serve(ln net.Listener) error { return t.server.Serve(ln) }
+// Serve takes the connections of peers with larger indexes until Stop. It
+// closes ln.
+func (t *Transport) Serve(ln net.Listener) error {
+	err := t.server.Serve(&listener{Listener: ln, conns: &t.conns})
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
 
 // Start dials the peers with smaller indexes.
 func (t *Transport) Start() {
-	for i := range t.o.Index {
-		t.wg.Go(t.peers[i].dial)
+	for _, p := range t.peers[:t.o.Index] {
+		t.wg.Go(p.redial)
 	}
 }
 
-// Stop closes all links and waits for their goroutines.
+// Stop closes all links and waits for everything that runs for them.
 func (t *Transport) Stop() {
 	t.cancel()
+	for _, p := range t.peers {
+		if p != nil {
+			p.disconnect(errStopping)
+		}
+	}
 	t.server.Stop()
 	t.wg.Wait()
 }
 
 // Send queues messages for one peer. It never blocks. Without a link they are
-// dropped: what is still missing when it comes up, Status repairs.
+// dropped, as are the oldest ones where too much waits: Status repairs what is
+// missing. The messages must not change afterwards.
 func (t *Transport) Send(to message.ReplicaID, msgs ...message.Message) {
 	if int(to) >= len(t.peers) || t.peers[to] == nil {
 		return
 	}
 	for _, m := range msgs {
-		if !t.lost() {
-			t.peers[to].laneOf(m).out.put(entry{msg: m, size: sizeOf(m)})
+		if !t.loses() {
+			t.peers[to].send(m)
 		}
 	}
 }
 
 // Broadcast queues a message for every peer.
 func (t *Transport) Broadcast(m message.Message) {
-	for i, p := range t.peers {
-		if p != nil {
-			t.Send(message.ReplicaID(i), m)
-		}
+	for i := range t.peers {
+		t.Send(message.ReplicaID(i), m)
 	}
 }
 
-// lost decides whether the simulated network loses a message.
-func (t *Transport) lost() bool {
-	p := t.o.Config.LossPercent
-	if p <= 0 {
+// loses decides whether the simulated network loses a message.
+func (t *Transport) loses() bool {
+	percent := t.o.Config.LossPercent
+	if percent <= 0 {
 		return false
 	}
 	t.lossMu.Lock()
 	defer t.lossMu.Unlock()
-	return t.loss.Float64()*100 < p
-}
-
-// PeerState is what operators see of one link.
-type PeerState struct {
-	Index       int
-	Address     string
-	Connected   bool
-	Dropped     uint64 // messages from a full outbox
-	QueuedBytes int
-	Rejected    uint64 // messages that failed a check
-	LastError   string
+	return t.loss.Float64()*100 < percent
 }
 
 // Peers is the state of all links, by index, without this replica.
@@ -171,23 +180,4 @@ func (t *Transport) Peers() (out []PeerState) {
 		}
 	}
 	return out
-}
-
-// limiter lets one log line through per interval.
-type limiter struct {
-	mu   sync.Mutex
-	next time.Time
-}
-
-const logInterval = 5 * time.Second
-
-func (l *limiter) allow() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if now.Before(l.next) {
-		return false
-	}
-	l.next = now.Add(logInterval)
-	return true
 }
