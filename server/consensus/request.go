@@ -21,6 +21,9 @@ func (r *Replica) admitRequest(in *Input) Reason {
 	if !r.normal() && r.status != message.Changing {
 		return NotReady
 	}
+	if !r.fitsBatch(&in.Group) {
+		return BadRequest
+	}
 	c := r.pend.client(in.Group.Client)
 	defer r.pend.forget(c)
 	open, known := r.sortRequests(c, &in.Group, func(req *crypto.Request) {
@@ -42,6 +45,12 @@ func (r *Replica) admitRequest(in *Input) Reason {
 		r.urge(g)
 	}
 	return OK
+}
+
+// fitsBatch reports whether a group can be ordered at all. A primary that took
+// a larger one from a lying peer would propose what every backup must refuse.
+func (r *Replica) fitsBatch(g *crypto.GroupView) bool {
+	return message.BodySize(g) <= r.c.Limits.MaxBatchBytes && g.Count <= r.c.Limits.MaxBatch
 }
 
 // sortRequests tells the requests of a group apart: closed ones are given to
@@ -151,6 +160,10 @@ func (r *Replica) relayAgain(g *group) {
 func (r *Replica) onRelay(from message.ReplicaID, m *message.Relay) {
 	if !r.normal() && r.status != message.Changing {
 		r.reject(from, NotReady, 0)
+		return
+	}
+	if !r.fitsBatch(&m.Group) {
+		r.reject(from, BadRequest, 0)
 		return
 	}
 	c := r.pend.client(m.Group.Client)

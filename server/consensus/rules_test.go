@@ -279,6 +279,19 @@ func TestSection4_1_4_Quotas(t *testing.T) {
 	l.wantNone(l.hear(3, &message.Relay{Group: makeGroup("d", 3)}), "peer_quota")
 }
 
+func TestSection4_1_4_GroupThatFitsNoBatchIsRefused(t *testing.T) {
+	l := newLab(t, 4, 0, func(c *Config) { c.Limits.MaxBatchBytes = message.BodySize(ptr(makeGroup("a", 1))) })
+	large := makeGroup("a", 1, 2)
+	l.want(l.hear(2, &message.Relay{Group: large}), "bad_request")
+	l.want(l.do(Input{Kind: InRequest, Group: large, Ticket: 1}), "admitted ticket=1 bad_request")
+	if l.lastProposed != 0 {
+		t.Fatal("proposed what every backup must refuse")
+	}
+	l.want(l.hear(2, &message.Relay{Group: makeGroup("a", 1)}), "pre-prepare v0 n1")
+}
+
+func ptr[T any](v T) *T { return &v }
+
 func TestSection4_1_5_BackupRelaysWhatCameToItAlone(t *testing.T) {
 	l := newLab(t, 4, 1, nil)
 	l.want(l.do(Input{Kind: InRequest, Group: makeGroup("a", 1), Source: Source{Alone: true}}), "send 0: relay a#1 count=1 watch=false")

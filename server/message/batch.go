@@ -99,6 +99,9 @@ func parseBody(body []byte) (groups []crypto.GroupView, count int, err error) {
 	return groups, count, r.Done()
 }
 
+// BodySize is the size of a body that holds one group alone.
+func BodySize(g *crypto.GroupView) int { return 4 + 4 + len(g.Raw) }
+
 // NewBatch makes a batch of groups. h.Count, h.Bytes and h.GroupsRoot are set
 // here. The body is one new slice; its groups are those given, copied.
 func NewBatch(c crypto.ClusterID, h Header, groups []crypto.GroupView) *Batch {

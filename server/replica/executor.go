@@ -163,6 +163,10 @@ func (x *executor) sendReply(to int, m *message.Reply) {
 	case to == x.r.o.Index:
 		x.r.gateway.DeliverReply(m)
 	case to < len(x.r.cfg.Nodes):
+		if r := &m.Result; len(r.Value) > x.r.cfg.MaxBatchBytes {
+			// The waiting replica has the result itself; it needs our word only.
+			r.Tombstone, r.Digest, r.Size, r.Value = true, x.r.cluster.ValueDigest(r.Value), uint64(len(r.Value)), nil
+		}
 		x.r.transport.Send(peerID(to), m)
 	}
 }
