@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -17,15 +16,17 @@ import (
 // Options say which cluster a client talks to.
 type Options struct {
 	Replicas  []string          // addresses of the public ports, by index
-	ClusterID *crypto.ClusterID // nil: the one that f+1 replicas name
+	ClusterID *crypto.ClusterID // nil: the one that f+1 replicas name first
 	ClientID  string            // of the default session; empty: drawn at random
-	Retry     time.Duration     // until a request goes to all replicas; 0: 1 s. Doubles up to 8 times.
+	Retry     time.Duration     // until a request goes to all replicas, and half of it until another sends results; 0: 1 s
 	Logger    *slog.Logger      // nil: discarded
 }
 
-// FromConfig takes the addresses and the cluster's id from a configuration.
+// FromConfig takes the replicas, the cluster's id and the time of retries from
+// a configuration.
 func FromConfig(c *config.Config) Options {
-	o := Options{ClusterID: &c.ClusterID, Retry: c.ClientRetry}
+	id := c.ClusterID
+	o := Options{ClusterID: &id, Retry: c.ClientRetry}
 	for _, n := range c.Nodes {
 		o.Replicas = append(o.Replicas, n.Addr())
 	}
@@ -35,39 +36,75 @@ func FromConfig(c *config.Config) Options {
 // Client is a connection to a cluster. Its methods may be called from any
 // goroutine.
 type Client struct {
-	o      Options
-	f      int
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	conns  []*conn
-	first  *Session
+	o       Options
+	f       int
+	log     *slog.Logger
+	began   time.Time
+	spread  uint64 // random; where sessions look for results first
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	conns   []*conn // by index
+	first   *Session
+	stirred chan struct{}
 
-	mu       sync.Mutex // guards all below, and the state of sessions and conns
-	closed   bool
-	cluster  *crypto.ClusterID
-	sessions []*Session // by handle
-	byID     map[string]*Session
-	view     uint64
-	source   int // the replica that sends results in full
-	limits   limits
+	mu          sync.Mutex // guards all below, and what sessions and conns say
+	closed      bool
+	settled     bool // f+1 replicas agree on terms, and cluster is set
+	terms       terms
+	cluster     crypto.ClusterID
+	view        uint64
+	sessions    []*Session // by handle
+	byID        map[string]*Session
+	waiting     []*Session // with a queue
+	clock       int64      // when requests began to be placed: it is read once for many
+	outstanding int        // requests
+	questions   int        // queries
 }
 
-// limits are what the cluster allows, as the newest ServerInfo says.
-type limits struct {
-	window                       uint64
-	group, groupBytes, operation int
-}
+// maxReplicas is how many a cluster may have.
+const maxReplicas = 64
 
-// defaultLimits hold until a replica has spoken.
-var defaultLimits = limits{window: 64, group: crypto.MaxGroup, groupBytes: crypto.MaxGroupBytes, operation: 1<<20 - 4<<10}
-
-// New makes a client. It connects in the background.
+// New makes a client. It does not wait: connections are made in the
+// background, and again whenever they break.
 func New(o Options) (*Client, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	n := len(o.Replicas)
-	if n != 1 && n < 4 {
-		return nil, fmt.Errorf("pbftclient: %d replicas: a cluster has 1, or at least 4", n)
+	c := &Client{
+		o: o, f: (n - 1) / 3, log: o.Logger, began: time.Now(), spread: random(),
+		stirred: make(chan struct{}, 1), byID: make(map[string]*Session),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	for i, addr := range o.Replicas {
+		k, err := newConn(c, i, addr)
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		c.conns = append(c.conns, k)
+	}
+	c.first = c.session(o.ClientID)
+	for _, k := range c.conns {
+		c.wg.Go(k.run)
+	}
+	c.wg.Go(c.watch)
+	return c, nil
+}
+
+// check fills in defaults and refuses what cannot work.
+func (o *Options) check() error {
+	n := len(o.Replicas)
+	if n != 1 && (n < 4 || n > maxReplicas) {
+		return fmt.Errorf("pbftclient: %d replicas, allowed are 1 and 4 to %d", n, maxReplicas)
+	}
+	index := make(map[string]int, n)
+	for i, addr := range o.Replicas {
+		if first, twice := index[addr]; twice {
+			return fmt.Errorf("pbftclient: replicas %d and %d have the same address %s", first, i, addr)
+		}
+		index[addr] = i
 	}
 	if o.Retry <= 0 {
 		o.Retry = time.Second
@@ -75,35 +112,13 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{
-		o: o, f: (n - 1) / 3, log: o.Logger, cluster: o.ClusterID, limits: defaultLimits,
-		byID: make(map[string]*Session), source: int(random() % uint64(n)),
+	if o.ClientID == "" {
+		o.ClientID = fmt.Sprintf("client-%016x", random())
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	id := o.ClientID
-	if id == "" {
-		var b [8]byte
-		binary.BigEndian.PutUint64(b[:], random())
-		id = "client-" + hex.EncodeToString(b[:])
+	if err := crypto.CheckClient(o.ClientID); err != nil {
+		return fmt.Errorf("pbftclient: %w", err)
 	}
-	for i, addr := range o.Replicas {
-		k, err := newConn(c, i, addr)
-		if err != nil {
-			c.cancel()
-			return nil, err
-		}
-		c.conns = append(c.conns, k)
-	}
-	var err error
-	if c.first, err = c.Session(id); err != nil {
-		c.cancel()
-		return nil, err
-	}
-	for _, k := range c.conns {
-		c.wg.Go(k.run)
-	}
-	c.wg.Go(c.watch)
-	return c, nil
+	return nil
 }
 
 // random draws a number that is not 0.
@@ -113,34 +128,36 @@ func random() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// Close ends all calls under way with ErrClosed.
+// now is the client's clock, in nanoseconds.
+func (c *Client) now() int64 { return int64(time.Since(c.began)) }
+
+// Close ends all calls under way with ErrClosed, and all connections.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil
-	}
 	c.closed = true
-	var finish []func()
+	var ended []*Call
 	for _, s := range c.sessions {
-		finish = s.failAll(finish, ErrClosed)
+		ended = s.failAll(ended, ErrClosed)
 	}
 	c.mu.Unlock()
-	run(finish)
+	finished(ended)
 	c.cancel()
 	c.wg.Wait()
-	return nil
-}
-
-func run(fs []func()) {
-	for _, f := range fs {
-		f()
+	for _, k := range c.conns {
+		_ = k.grpc.Close() // nothing is lost with it
 	}
+	return nil
 }
 
 // Submit orders an operation in the default session. See Session.Submit.
 func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
 	return c.first.Submit(ctx, op)
+}
+
+// Go orders an operation in the default session without waiting for its
+// result. See Session.Go.
+func (c *Client) Go(ctx context.Context, op []byte, done func(Result, error)) {
+	c.first.Go(ctx, op, done)
 }
 
 // ID is the client id of the default session.
@@ -157,46 +174,26 @@ func (c *Client) Session(id string) (*Session, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
+	if len(c.sessions) >= maxSessions {
+		return nil, fmt.Errorf("pbftclient: client %q: %d sessions are open, the most allowed: make another Client", id, maxSessions)
+	}
+	return c.session(id), nil
+}
+
+// maxSessions is how many sessions replicas allow on one stream.
+const maxSessions = 65536
+
+func (c *Client) session(id string) *Session {
 	if s := c.byID[id]; s != nil {
-		return s, nil
+		return s
 	}
 	s := newSession(c, id, uint32(len(c.sessions)))
 	c.sessions = append(c.sessions, s)
 	c.byID[id] = s
 	for _, k := range c.conns {
-		k.open(s)
-	}
-	return s, nil
-}
-
-// target is the replica that new requests go to: the primary that the client
-// believes in, or else one that is connected.
-func (c *Client) target() (k *conn, isPrimary bool) {
-	n := uint64(len(c.conns))
-	for i := range n {
-		if k := c.conns[(c.view+i)%n]; k.up {
-			return k, i == 0
+		if k.up {
+			k.open(s)
 		}
 	}
-	return nil, false
-}
-
-// learn takes over what a replica says of its view: the client moves to a view
-// that f+1 replicas claim to have reached.
-func (c *Client) learn(k *conn, view uint64) {
-	if view <= k.view {
-		return
-	}
-	k.view = view
-	for _, candidate := range c.conns {
-		reached := 0
-		for _, other := range c.conns {
-			if other.view >= candidate.view {
-				reached++
-			}
-		}
-		if reached > c.f && candidate.view > c.view {
-			c.view = candidate.view
-		}
-	}
+	return s
 }

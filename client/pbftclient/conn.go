@@ -2,12 +2,14 @@ package pbftclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
@@ -17,13 +19,16 @@ import (
 const (
 	redialFirst = 50 * time.Millisecond
 	redialMost  = 2 * time.Second
-	// maxMessage bounds what a replica may send at once.
+	// maxMessage bounds what a replica may send at once: twice what one holds
+	// for a client that does not read.
 	maxMessage = 64 << 20
-	// maxFrame is about the most bytes of operations in one message.
-	maxFrame = 2 << 20
+	// maxAsks bounds the questions that wait for one replica. What does not fit
+	// is asked again later.
+	maxAsks = 1 << 16
 )
 
-// conn is the stream to one replica.
+// conn is the stream to one replica. Two goroutines serve it while it is up: a
+// reader, which makes it in the first place, and a sender.
 type conn struct {
 	c     *Client
 	index int
@@ -31,19 +36,37 @@ type conn struct {
 	grpc  *grpc.ClientConn
 	wake  chan struct{}
 
-	// All below belongs to the client's lock.
-	up        bool
-	view      uint64
-	clusterID crypto.ClusterID
-	opens     []wire.Open
-	resend    []resend
-	asks      []wire.OutcomeQuery
+	// The client's lock guards these.
+	up     bool
+	behind bool  // has not taken the last retransmissions
+	err    error // why it is not up
+	cancel context.CancelFunc
+	view   uint64
+	terms  terms // zero: has not introduced itself
+	held   int   // bytes of results that wait for others to vouch for them
+	opens  []*Session
+	asks   []wire.OutcomeQuery
+	resend []request
+
+	frame frame // the sender's, under the lock, too
+
+	// These are the reader's.
+	known   []*Session // by handle
+	list    []byte
+	digests []blockDigest
+	ended   []*Call
 }
 
-// resend is a call to send again, to this replica too.
-type resend struct {
-	s *Session
-	k *call
+// request names an outstanding request.
+type request struct {
+	s      *Session
+	number uint64
+}
+
+// blockDigest is what a block's results hash to, and how large they are.
+type blockDigest struct {
+	digest crypto.Digest
+	size   int
 }
 
 func newConn(c *Client, index int, addr string) (*conn, error) {
@@ -62,51 +85,32 @@ func (k *conn) wakeUp() {
 	}
 }
 
-// open announces a session. Results come in full from one replica, as a digest
-// per batch from the others.
-func (k *conn) open(s *Session) {
-	k.opens = append(k.opens, wire.Open{Handle: s.handle, Client: s.id, Session: s.session, Digests: k.index != k.c.source})
-	k.wakeUp()
-}
-
-// reopen announces all sessions again, when the source of results has moved.
-func (k *conn) reopen() {
-	k.opens = k.opens[:0]
-	for _, s := range k.c.sessions {
-		k.open(s)
-	}
-}
-
-func (k *conn) ask(q wire.OutcomeQuery) {
-	if k.up {
-		k.asks = append(k.asks, q)
-		k.wakeUp()
-	}
-}
-
 // run keeps the stream up until the client is closed.
 func (k *conn) run() {
-	defer k.grpc.Close()
 	pause := redialFirst
-	for k.c.ctx.Err() == nil {
+	for {
 		began := time.Now()
+		k.grpc.ResetConnectBackoff() // the pauses are these
 		err := k.stream()
 		if k.c.ctx.Err() != nil {
 			return
 		}
-		k.c.log.Debug("no stream to replica", "replica", k.index, "addr", k.addr, "err", err)
+		k.down(err)
 		if time.Since(began) > redialMost {
 			pause = redialFirst
 		}
+		t := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {
 		case <-k.c.ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause/2+1)):
+			t.Stop()
+			return
+		case <-t.C:
 		}
 		pause = min(2*pause, redialMost)
 	}
 }
 
-// stream opens one stream and serves it until it breaks.
+// stream makes one stream and serves it until it breaks.
 func (k *conn) stream() error {
 	ctx, cancel := context.WithCancel(k.c.ctx)
 	defer cancel()
@@ -114,182 +118,194 @@ func (k *conn) stream() error {
 	if err != nil {
 		return err
 	}
-	var raw wire.Raw
-	if err := g.RecvMsg(&raw); err != nil { // the replica introduces itself
+	in, err := k.read(g)
+	if err != nil {
 		return err
 	}
-	var in wire.SessionResponse
-	if err := in.Parse(raw.Data); err != nil {
+	if in.Info == nil {
+		return errors.New("it does not introduce itself")
+	}
+	if err := k.begin(in.Info, cancel); err != nil {
 		return err
 	}
-	run(k.c.deliver(k, &in))
-	k.begin()
-	defer k.end()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		k.send(ctx, g)
+		_ = k.send(ctx, g) // it fails for the reader's reason, or by cancel
 	}()
-	// The sender ends with the context, or with the stream that the receiver
-	// knows the fate of.
-	defer func() { <-sent }()
-	defer cancel()
-	for {
-		var raw wire.Raw
-		if err := g.RecvMsg(&raw); err != nil {
-			return err
+	for err == nil {
+		if in, err = k.read(g); err == nil {
+			err = k.receive(in)
 		}
-		var in wire.SessionResponse
-		if err := in.Parse(raw.Data); err != nil {
-			return err
-		}
-		run(k.c.deliver(k, &in))
 	}
+	cancel()
+	<-sent
+	return err
 }
 
-// begin marks the stream as up: sessions are opened on it, and what is
-// outstanding is sent again, because its answers may have been missed.
-func (k *conn) begin() {
+func (k *conn) read(g grpc.ClientStream) (*wire.SessionResponse, error) {
+	var raw wire.Raw
+	if err := g.RecvMsg(&raw); err != nil {
+		return nil, err
+	}
+	in := new(wire.SessionResponse)
+	return in, in.Parse(raw.Data)
+}
+
+// begin marks the stream as up. Sessions are opened on it, and since answers
+// may have been missed, the primary gets again what is outstanding, others are
+// asked about it.
+func (k *conn) begin(info *wire.ServerInfo, cancel context.CancelFunc) error {
 	c := k.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k.up = true
-	k.reopen()
-	now := time.Now()
+	if err := c.introduce(k, info); err != nil {
+		return err
+	}
+	k.up, k.err, k.cancel = true, nil, cancel
+	t, _ := c.target()
 	for _, s := range c.sessions {
-		for x := s.oldest; x < s.top; x++ {
-			switch call := s.call(x); {
-			case call == nil || !call.sent:
-			case call.retried:
-				k.resend = append(k.resend, resend{s, call})
-			case now.Add(minRetry).Before(call.retryAt):
-				call.retryAt = now.Add(minRetry)
-			}
+		if !c.conns[s.source].up {
+			s.source = k.index
 		}
+		k.open(s)
+		if k != t {
+			s.askAll(k)
+			continue
+		}
+		s.out.each(func(r *slot) {
+			if r.sent {
+				s.ask(r)
+				k.resend = append(k.resend, request{s, r.number})
+			}
+		})
+	}
+	c.log.Debug("replica connected", "replica", k.index, "addr", k.addr, "view", info.View)
+	k.wakeUp()
+	return nil
+}
+
+// down marks the stream as broken. Where it was the source of results, another
+// replica takes over.
+func (k *conn) down(err error) {
+	if s, ok := status.FromError(err); ok {
+		err = errors.New(s.Message())
+	}
+	c := k.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k.err == nil || k.err.Error() != err.Error() {
+		c.log.Warn("no stream to replica", "replica", k.index, "addr", k.addr, "err", err)
+	}
+	wasUp := k.up
+	k.up, k.err, k.opens, k.asks, k.resend = false, err, nil, nil, nil
+	if !wasUp {
+		return
+	}
+	for _, s := range c.sessions {
+		s.opening[k.index] = false
+		if s.source == k.index {
+			s.moveSource()
+		}
+	}
+	c.wakeTarget()
+}
+
+// open announces a session: with results in full to its source, with a digest
+// per batch to the others.
+func (k *conn) open(s *Session) {
+	if !s.opening[k.index] {
+		s.opening[k.index] = true
+		k.opens = append(k.opens, s)
 	}
 	k.wakeUp()
 }
 
-func (k *conn) end() {
+// ask asks the replica for an outcome.
+func (k *conn) ask(q wire.OutcomeQuery) {
+	if k.up && len(k.asks) < maxAsks {
+		k.asks = append(k.asks, q)
+		k.wakeUp()
+	}
+}
+
+// receive takes what a replica says. Its error ends the stream.
+func (k *conn) receive(in *wire.SessionResponse) error {
+	k.digest(in) // outside the lock: it is most of the work
+	ended, err := k.count(in)
+	finished(ended)
+	clear(ended)
+	return err
+}
+
+// count takes what a replica says, and returns the calls that end by it.
+func (k *conn) count(in *wire.SessionResponse) ([]*Call, error) {
 	c := k.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k.up, k.opens, k.resend, k.asks = false, nil, nil, nil
-	if t, _ := c.target(); t != nil {
-		t.wakeUp()
-	}
-}
-
-// send writes what waits for this replica until the stream ends.
-func (k *conn) send(ctx context.Context, g grpc.ClientStream) {
-	for {
-		var out wire.SessionRequest
-		more := k.gather(&out)
-		if len(out.Opens)+len(out.Groups)+len(out.Outcomes) > 0 {
-			if err := g.SendMsg(&wire.Segments{Parts: [][]byte{out.Append(nil)}}); err != nil {
-				return // the receiver knows why
-			}
-		}
-		if more {
-			continue
-		}
-		select {
-		case <-k.wake:
-		case <-ctx.Done():
-			return
+	if in.Info != nil {
+		if err := c.introduce(k, in.Info); err != nil {
+			return nil, err
 		}
 	}
-}
-
-// gather takes what fits into one message, and reports whether more waits.
-func (k *conn) gather(out *wire.SessionRequest) (more bool) {
-	c := k.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := min(len(k.opens), wire.MaxItems)
-	out.Opens, k.opens = k.opens[:n:n], k.opens[n:]
-	n = min(len(k.asks), wire.MaxItems)
-	out.Outcomes, k.asks = k.asks[:n:n], k.asks[n:]
-	size := 0
-	k.resend = gatherResends(c, k.resend, out, &size)
-	if t, isPrimary := c.target(); t == k && len(k.opens) == 0 {
-		for _, s := range c.sessions {
-			s.queue = gatherQueue(s, out, &size, !isPrimary)
-			more = more || len(s.queue) > 0
+	if !c.settled {
+		return nil, nil // nobody was asked anything yet
+	}
+	ended := k.ended[:0]
+	for i := range in.Blocks {
+		b := &in.Blocks[i]
+		c.learn(k, b.View)
+		if s := k.session(b.Handle); s != nil && b.N > 0 && !k.digests[i].digest.IsZero() {
+			ended = s.onBlock(k, b, k.digests[i], ended)
 		}
 	}
-	return more || len(k.opens)+len(k.asks)+len(k.resend) > 0
-}
-
-// gatherQueue puts new calls of a session into groups.
-func gatherQueue(s *Session, out *wire.SessionRequest, size *int, alone bool) []*call {
-	b := groupBuilder{c: s.c, out: out, size: size, alone: alone}
-	for i, k := range s.queue {
-		if s.call(k.number) != k {
-			continue // ended meanwhile
+	for i := range in.Singles {
+		x := &in.Singles[i]
+		c.learn(k, x.View)
+		if s := k.session(x.Handle); s != nil {
+			ended = s.onSingle(k, x, ended)
 		}
-		if !b.add(s, k) {
-			return s.queue[i:]
-		}
-		k.sent = true
 	}
-	clear(s.queue)
-	return s.queue[:0]
+	for i := range in.Refusals {
+		x := &in.Refusals[i]
+		if s := k.session(x.Handle); s != nil {
+			ended = s.onRefusal(k, x, ended)
+		}
+	}
+	k.ended = ended
+	return ended, nil
 }
 
-func gatherResends(c *Client, resends []resend, out *wire.SessionRequest, size *int) []resend {
-	b := groupBuilder{c: c, out: out, size: size, retry: true}
-	for i, r := range resends {
-		if r.s.call(r.k.number) != r.k {
-			continue
-		}
-		if !b.add(r.s, r.k) {
-			return resends[i:]
-		}
+// session finds a session by its number on the stream.
+func (k *conn) session(handle uint32) *Session {
+	if int(handle) < len(k.known) {
+		return k.known[handle]
 	}
 	return nil
 }
 
-// groupBuilder appends calls to groups: those of one session, with rising
-// numbers, share one while it has room.
-type groupBuilder struct {
-	c            *Client
-	out          *wire.SessionRequest
-	size         *int
-	alone, retry bool
-
-	last  *Session
-	bytes int
-}
-
-// requestBytes is what a request takes in a group beside its operation.
-const requestBytes = 32
-
-func (b *groupBuilder) add(s *Session, k *call) bool {
-	need := len(k.op) + requestBytes
-	if *b.size > 0 && *b.size+need > maxFrame {
-		return false
-	}
-	g := b.group()
-	full := g == nil || b.last != s || len(g.Requests) >= b.c.limits.group || b.bytes+need > b.c.limits.groupBytes-256 ||
-		g.Requests[len(g.Requests)-1].Number >= k.number
-	if full {
-		if len(b.out.Groups) >= wire.MaxItems {
-			return false
+// digest hashes the results of every block.
+func (k *conn) digest(in *wire.SessionResponse) {
+	k.c.mu.Lock()
+	k.known = k.c.sessions[:len(k.c.sessions):len(k.c.sessions)] // only ever grows
+	k.c.mu.Unlock()
+	k.digests = k.digests[:0]
+	for i := range in.Blocks {
+		b := &in.Blocks[i]
+		d := blockDigest{digest: b.Digest}
+		if s := k.session(b.Handle); s != nil && len(b.Results) > 0 {
+			k.list = k.list[:0]
+			for j := range b.Results {
+				k.list = crypto.AppendResult(k.list, s.session, &b.Results[j])
+			}
+			d = blockDigest{k.terms.cluster.BlockDigest(k.list), len(k.list) + resultBytes*len(b.Results)}
 		}
-		b.out.Groups = append(b.out.Groups, wire.Group{Handle: s.handle, Alone: b.alone, Retry: b.retry})
-		b.last, b.bytes = s, 0
-		g = b.group()
+		k.digests = append(k.digests, d)
 	}
-	g.Requests = append(g.Requests, crypto.Request{Number: k.number, Kind: crypto.KindOperation, Op: k.op, ClientTime: crypto.NoClientTime})
-	b.bytes += need
-	*b.size += need
-	return true
+	if cap(k.list) > maxFrame {
+		k.list = nil
+	}
 }
 
-func (b *groupBuilder) group() *wire.Group {
-	if b.last == nil {
-		return nil
-	}
-	return &b.out.Groups[len(b.out.Groups)-1]
-}
+// resultBytes is about what a result takes in memory beside its value.
+const resultBytes = 96

@@ -1,77 +1,140 @@
 package pbftclient
 
 import (
-	"strings"
 	"time"
 
-	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
+	"github.com/pbft-go/pbft/wire"
 )
 
 const (
-	// watchInterval is how often outstanding calls are looked at.
-	watchInterval = 25 * time.Millisecond
-	// minRetry is the least pause after a refusal.
-	minRetry = 10 * time.Millisecond
+	// lookInterval is how often outstanding requests are looked at; more often
+	// only where Options.Retry is very short.
+	lookInterval = 25 * time.Millisecond
 	// maxBackoff bounds the doubling of Options.Retry.
 	maxBackoff = 8
 )
 
-// watch ends calls whose contexts are over, and sends those that wait too long
-// to all replicas.
+// stir starts the watch, where nothing was outstanding before.
+func (c *Client) stir() {
+	select {
+	case c.stirred <- struct{}{}:
+	default:
+	}
+}
+
+// watch looks after what takes long, while anything is outstanding.
 func (c *Client) watch() {
-	t := time.NewTicker(watchInterval)
+	interval := max(time.Millisecond, min(lookInterval, c.o.Retry/4))
+	t := time.NewTimer(interval)
 	defer t.Stop()
 	for {
 		select {
+		case <-c.stirred:
 		case <-c.ctx.Done():
 			return
-		case now := <-t.C:
-			run(c.look(now))
+		}
+		for busy := true; busy; {
+			t.Reset(interval)
+			select {
+			case <-t.C:
+			case <-c.ctx.Done():
+				return
+			}
+			var ended []*Call
+			ended, busy = c.look()
+			finished(ended)
 		}
 	}
 }
 
-func (c *Client) look(now time.Time) (finish []func()) {
+// look ends calls whose contexts are over and sends again what waits too
+// long. It reports whether anything is left to look after.
+func (c *Client) look() (ended []*Call, busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	late := false
+	now := c.now()
+	for _, k := range c.conns {
+		// One that has not taken the last retransmissions gets no more of them.
+		k.behind = !k.up || len(k.resend) > 0
+	}
 	for _, s := range c.sessions {
-		for x := s.oldest; x < s.top; x++ {
-			k := s.call(x)
-			switch {
-			case k == nil:
-			case k.ctx.Err() != nil:
-				finish = append(finish, s.finish(k, Result{}, &unknownError{k.ctx.Err()}))
-			case !now.Before(k.retryAt):
-				s.retry(k, now)
-				late = late || k.wait > 2*c.o.Retry
+		s.lookAtQueries(now)
+		if s.out.count == 0 {
+			continue
+		}
+		s.out.each(func(r *slot) {
+			if err := r.ctx.Err(); err != nil {
+				ended = append(ended, s.giveUp(r, err))
+				return
 			}
+			if r.again != 0 && now >= r.again {
+				r.again = 0
+				s.enqueue(r)
+			}
+			if now >= r.due {
+				s.retry(r, now)
+			}
+		})
+		if t := &s.tally; t.starved != 0 && now-t.since > int64(c.o.Retry/2) {
+			s.moveSource()
 		}
-		finish = s.lookQueries(finish, now)
 	}
-	if late {
-		// Whoever sends results in full may be the one that is late.
-		c.source = (c.source + 1) % len(c.conns)
-		for _, k := range c.conns {
-			k.reopen()
+	for _, k := range c.conns {
+		if k.up && len(k.resend) > 0 {
+			k.wakeUp()
 		}
 	}
-	return finish
+	c.wakeTarget()
+	return ended, c.outstanding+c.questions > 0
 }
 
-// retry sends a call to all replicas.
-func (s *Session) retry(k *call, now time.Time) {
-	k.retried = true
-	k.retryAt = now.Add(k.wait)
-	k.wait = min(2*k.wait, maxBackoff*s.c.o.Retry)
-	for _, conn := range s.c.conns {
-		if conn.up {
-			conn.resend = append(conn.resend, resend{s, k})
-			conn.wakeUp()
+// retry sends a request to all replicas. It never gives up: only the context
+// does.
+func (s *Session) retry(r *slot, now int64) {
+	s.ask(r)
+	r.due = now + int64(r.wait)
+	r.wait = min(2*r.wait, maxBackoff*s.c.o.Retry)
+	for _, k := range s.c.conns {
+		if !k.behind {
+			k.resend = append(k.resend, request{s, r.number})
 		}
 	}
 }
 
-func reasonName(r pbftv1.RefusalReason) string {
-	return strings.TrimPrefix(r.String(), "REFUSAL_REASON_")
+// moveSource has another replica send results in full, because the present one
+// is late or gone: f+1 others have answered without it.
+func (s *Session) moveSource() {
+	c := s.c
+	s.tally.starved = 0
+	old := s.source
+	for i := 1; i < len(c.conns); i++ {
+		if next := (old + i) % len(c.conns); c.conns[next].up {
+			s.source = next
+			break
+		}
+	}
+	if s.source == old {
+		return
+	}
+	c.log.Debug("another replica sends results", "client", s.id, "before", old, "now", s.source)
+	c.conns[s.source].open(s)
+	if c.conns[old].up {
+		c.conns[old].open(s)
+	}
+	s.askAll(c.conns...)
+}
+
+// askAll asks replicas for the outcome of all that was sent. Who executed it
+// before its session was opened there, or as one that sends digests, says so
+// now; who executes it later sends a block.
+func (s *Session) askAll(conns ...*conn) {
+	s.out.each(func(r *slot) {
+		if !r.sent {
+			return
+		}
+		s.ask(r)
+		for _, k := range conns {
+			k.ask(wire.OutcomeQuery{Handle: s.handle, Number: r.number, Session: s.session})
+		}
+	})
 }

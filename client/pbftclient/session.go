@@ -3,218 +3,189 @@ package pbftclient
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/pbft-go/pbft/crypto"
 )
 
-// Session submits operations under one client id.
+// Session orders operations under one client id. It lives as long as its
+// Client.
 type Session struct {
 	c       *Client
 	id      string
 	session uint64 // drawn when the program starts, in every request and reply
-	handle  uint32
+	handle  uint32 // its number on every stream
 
-	// All below belongs to the client's lock.
-	next    uint64  // number of the next request
-	oldest  uint64  // outstanding numbers lie in [oldest, top), less than
-	top     uint64  // a window wide
-	calls   []*call // outstanding number x at x mod len
-	queue   []*call // not sent yet
-	room    *sync.Cond
-	blocks  map[uint64]*block
-	newest  uint64 // highest batch seen
+	// The client's lock guards all below.
+	next    uint64        // number of the next request
+	out     window        // what is outstanding
+	queue   []uint64      // numbers to send to the primary
+	listed  bool          // in Client.waiting
+	room    chan struct{} // closed when the window has moved; nil: nobody waits
+	source  int           // the replica that sends results in full
+	opening []bool        // by replica: an Open waits to be sent
+	tally   tally
+	asked   int // outstanding requests that have votes
 	queries []*query
 }
 
-// Result is the outcome of an operation.
-type Result struct {
-	Number uint64 // of the request
-	N      uint64 // sequence number of the batch that executed it
-	View   uint64 // the view that the client believes in
-	Value  []byte // the application's result
-	// Gone is set if f+1 replicas vouch for the result but none keeps it any
-	// more; Value is empty then.
-	Gone bool
-}
-
-// call is one outstanding request.
-type call struct {
-	ctx     context.Context
-	number  uint64
-	op      []byte
-	done    func(Result, error)
-	retryAt time.Time
-	wait    time.Duration // until the retry after the next one
-	sent    bool
-	retried bool
-	votes   []vote // singles, one per replica
-	refused []bool // for good, by replica; nil: by none
-}
-
-// vote is one replica's word about one request.
-type vote struct {
-	replica int
-	outcome crypto.Outcome
-	result  crypto.Result
-}
-
 func newSession(c *Client, id string, handle uint32) *Session {
-	s := &Session{
+	return &Session{
 		c: c, id: id, session: random(), handle: handle,
-		next: uint64(time.Now().UnixMicro()), calls: make([]*call, 64), blocks: make(map[uint64]*block),
-		room: sync.NewCond(&c.mu),
+		next:    uint64(time.Now().UnixMicro()),
+		source:  int((c.spread + uint64(handle)) % uint64(len(c.conns))),
+		opening: make([]bool, len(c.conns)),
 	}
-	return s
 }
 
 // ID is the session's client id.
 func (s *Session) ID() string { return s.id }
 
-// Submit orders an operation and waits for its result. Errors: ErrClosed,
-// ErrOutcomeUnknown, ErrExpired, ErrNumberReused, *RefusedError.
-func (s *Session) Submit(ctx context.Context, op []byte) (Result, error) {
-	return s.wait(func(done func(Result, error)) { s.Go(ctx, op, done) })
-}
-
-// SubmitNumber is Submit under a number of the caller's choice, below 2^53. A
-// number is used once; the same number and operation submitted again gets the
-// stored result while the session lives.
-func (s *Session) SubmitNumber(ctx context.Context, number uint64, op []byte) (Result, error) {
-	if number > crypto.MaxNumber {
-		return Result{}, &RefusedError{Reason: "INVALID", Message: fmt.Sprintf("number %d, the largest allowed is %d", number, uint64(crypto.MaxNumber))}
-	}
-	return s.wait(func(done func(Result, error)) { s.submit(ctx, &number, op, done) })
-}
-
-func (s *Session) wait(start func(func(Result, error))) (Result, error) {
-	type outcome struct {
-		r   Result
-		err error
-	}
-	got := make(chan outcome, 1)
-	start(func(r Result, err error) { got <- outcome{r, err} })
-	o := <-got
-	return o.r, o.err
-}
-
-// Go orders an operation without waiting for its result: done is called once,
-// and must not block. Go itself blocks only while the client's window is full.
-// op must not change until then.
-func (s *Session) Go(ctx context.Context, op []byte, done func(Result, error)) {
-	s.submit(ctx, nil, op, done)
-}
-
-func (s *Session) submit(ctx context.Context, number *uint64, op []byte, done func(Result, error)) {
+// start places calls, in order. It returns those that ended at once.
+func (s *Session) start(ctx context.Context, number *uint64, calls []*Call) (ended []*Call) {
 	c := s.c
 	c.mu.Lock()
-	err := s.admit(ctx, &number, op)
-	if err != nil {
-		c.mu.Unlock()
-		done(Result{}, err)
-		return
+	defer c.mu.Unlock()
+	c.clock = c.now()
+	for i, call := range calls {
+		if err := s.place(ctx, number, call); err != nil {
+			call.Err = err
+			ended = append(ended, call)
+			if ctx.Err() != nil || c.closed {
+				for _, rest := range calls[i+1:] {
+					rest.Err = err
+				}
+				ended = append(ended, calls[i+1:]...)
+				break
+			}
+		}
 	}
-	k := &call{ctx: ctx, number: *number, op: op, done: done, wait: c.o.Retry, retryAt: time.Now().Add(c.o.Retry)}
-	s.next = max(s.next, k.number+1)
-	s.place(k)
-	s.queue = append(s.queue, k)
-	if t, _ := c.target(); t != nil {
-		t.wakeUp()
-	}
-	c.mu.Unlock()
+	c.stir()
+	c.wakeTarget()
+	return ended
 }
 
-// admit waits for room in the window and settles the number.
-func (s *Session) admit(ctx context.Context, number **uint64, op []byte) error {
+// place makes a call outstanding once there is room for it.
+func (s *Session) place(ctx context.Context, number *uint64, call *Call) error {
 	c := s.c
-	if len(op) > c.limits.operation {
-		return &RefusedError{Reason: "INVALID", Message: fmt.Sprintf("operation of %d bytes, the most allowed is %d", len(op), c.limits.operation)}
+	call.Result, call.Err = Result{}, nil
+	if number != nil && *number > crypto.MaxNumber {
+		return invalid("number %d, the largest allowed is %d", *number, uint64(crypto.MaxNumber))
 	}
-	stop := context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.room.Broadcast()
-	})
-	defer stop()
+	x, err := s.waitForRoom(ctx, number)
+	if err != nil {
+		return err
+	}
+	if len(call.Op) > c.terms.operation {
+		return invalid("operation of %d bytes, the most allowed is %d", len(call.Op), c.terms.operation)
+	}
+	if x > crypto.MaxNumber {
+		return invalid("client %q has used up its numbers: use another client id", s.id)
+	}
+	call.Number = x
+	r := s.out.add(x)
+	r.call, r.ctx, r.begun, r.due, r.wait = call, ctx, c.clock, c.clock+int64(c.o.Retry), c.o.Retry
+	s.next = max(s.next, x+1)
+	s.enqueue(r)
+	c.outstanding++
+	return nil
+}
+
+// waitForRoom waits until the window takes the number, or the next one, and
+// returns it.
+func (s *Session) waitForRoom(ctx context.Context, number *uint64) (uint64, error) {
+	c := s.c
 	for {
 		x := s.next
-		if *number != nil {
-			x = **number
+		if number != nil {
+			x = *number
 		}
 		switch {
 		case c.closed:
-			return ErrClosed
+			return 0, ErrClosed
 		case ctx.Err() != nil:
-			return ctx.Err() // nothing was sent
-		case *number != nil && s.call(x) != nil:
-			return fmt.Errorf("%w: number %d is outstanding in this program", ErrNumberReused, x)
-		case s.fits(x):
-			*number = &x
-			return nil
+			return 0, fmt.Errorf("%w: %w (%s)", ErrNotSent, ctx.Err(), c.state())
+		case number != nil && s.out.at(x) != nil:
+			return 0, fmt.Errorf("%w: number %d is outstanding in this program", ErrNumberReused, x)
+		case c.settled && s.out.fits(x, c.terms.window):
+			return x, nil
 		}
-		s.room.Wait()
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		c.stir() // for what was placed so far
+		c.wakeTarget()
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		c.mu.Lock()
+		c.clock = c.now()
 	}
 }
 
-// fits reports whether number x and all that is outstanding span less than the
-// window.
-func (s *Session) fits(x uint64) bool {
-	s.trim()
-	return s.oldest == s.top || max(s.top, x+1)-min(s.oldest, x) <= s.c.limits.window
-}
-
-// trim moves oldest up to the first number that is outstanding.
-func (s *Session) trim() {
-	for s.oldest < s.top && s.call(s.oldest) == nil {
-		s.oldest++
+// moved wakes those who wait for room.
+func (s *Session) moved() {
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
 	}
 }
 
-// call is the outstanding call of number x, or nil.
-func (s *Session) call(x uint64) *call {
-	if k := s.calls[x%uint64(len(s.calls))]; k != nil && k.number == x {
-		return k
+// enqueue lets a request go to the primary with what else waits.
+func (s *Session) enqueue(r *slot) {
+	if r.queued {
+		return
+	}
+	r.queued = true
+	s.queue = append(s.queue, r.number)
+	if !s.listed {
+		s.listed = true
+		s.c.waiting = append(s.c.waiting, s)
+	}
+}
+
+// end takes a request out of the window and gives its call, which is to be
+// told once the lock is free.
+func (s *Session) end(r *slot, result Result, err error) *Call {
+	call := r.call
+	call.Result, call.Err = result, err
+	if r.votes != nil {
+		s.asked--
+	}
+	s.out.remove(r)
+	s.c.outstanding--
+	s.moved()
+	return call
+}
+
+// giveUp ends a request whose context is over.
+func (s *Session) giveUp(r *slot, cause error) *Call {
+	if !r.sent {
+		return s.end(r, Result{}, fmt.Errorf("%w: %w (%s)", ErrNotSent, cause, s.c.state()))
+	}
+	return s.end(r, Result{}, &UnknownError{Client: s.id, Number: r.number, Cause: cause, state: s.c.state()})
+}
+
+// abandon ends a call if it is outstanding.
+func (s *Session) abandon(call *Call, cause error) []*Call {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if r := s.out.at(call.Number); r != nil && r.call == call {
+		return []*Call{s.giveUp(r, cause)}
 	}
 	return nil
 }
 
-// place makes a call outstanding.
-func (s *Session) place(k *call) {
-	if s.trim(); s.oldest == s.top {
-		s.oldest, s.top = k.number, k.number
-	}
-	s.oldest, s.top = min(s.oldest, k.number), max(s.top, k.number+1)
-	for uint64(len(s.calls)) < s.c.limits.window {
-		old := s.calls
-		s.calls = make([]*call, 2*len(old))
-		for _, k := range old {
-			if k != nil {
-				s.calls[k.number%uint64(len(s.calls))] = k
-			}
-		}
-	}
-	s.calls[k.number%uint64(len(s.calls))] = k
-}
-
-// finish ends a call; the returned function tells the caller, outside the lock.
-func (s *Session) finish(k *call, r Result, err error) func() {
-	s.calls[k.number%uint64(len(s.calls))] = nil
-	s.trim()
-	s.room.Broadcast()
-	return func() { k.done(r, err) }
-}
-
-func (s *Session) failAll(finish []func(), err error) []func() {
-	for x := s.oldest; x < s.top; x++ {
-		if k := s.call(x); k != nil {
-			finish = append(finish, s.finish(k, Result{}, err))
-		}
-	}
+// failAll ends everything that is outstanding.
+func (s *Session) failAll(ended []*Call, err error) []*Call {
+	s.out.each(func(r *slot) { ended = append(ended, s.end(r, Result{}, err)) })
 	for _, q := range s.queries {
-		finish = append(finish, func() { q.done(Outcome{}, err) })
+		q.fail(err)
 	}
-	s.queries, s.queue = nil, nil
-	s.room.Broadcast()
-	return finish
+	s.queue, s.queries = nil, nil
+	return ended
 }
