@@ -38,6 +38,7 @@ type conn struct {
 
 	// The client's lock guards these.
 	up     bool
+	normal bool  // takes part in ordering
 	behind bool  // has not taken the last retransmissions
 	err    error // why it is not up
 	cancel context.CancelFunc

@@ -354,3 +354,39 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestsThatEndUnsentLeaveNothingBehind(t *testing.T) {
+	c := startFakes(t, 4)
+	k := c.client(nil)
+	submit(t, k, "introduces the cluster")
+	for _, f := range c.replicas {
+		f.stop()
+	}
+	s, _ := k.Session("a")
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		got := make(chan error, 1)
+		s.Go(ctx, []byte("never sent"), func(_ pbftclient.Result, err error) { got <- err })
+		cancel()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	for _, f := range c.replicas {
+		f.start()
+	}
+	submit(t, k, "x")
+	if n := c.executed(); n != 2 {
+		t.Errorf("%d requests were executed, want 2", n)
+	}
+}
+
+func TestAReplicaThatOnlyListensIsNotAskedToRelay(t *testing.T) {
+	c := startFakes(t, 4)
+	c.replicas[0].stop()
+	c.replicas[1].introduce = func(i *wire.ServerInfo) { i.Normal = false }
+	k := c.client(func(o *pbftclient.Options) { o.Retry = 0 })
+	c.connected()
+	submit(t, k, "x")
+	c.replicas[2].next(deadline(t), hasGroups)
+}

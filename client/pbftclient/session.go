@@ -3,6 +3,7 @@ package pbftclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pbft-go/pbft/crypto"
@@ -141,6 +142,9 @@ func (s *Session) enqueue(r *slot) {
 		return
 	}
 	r.queued = true
+	if len(s.queue) > 2*s.out.count+minSlots {
+		s.queue = slices.DeleteFunc(s.queue, func(x uint64) bool { return s.out.at(x) == nil }) // what ended while no replica was there
+	}
 	s.queue = append(s.queue, r.number)
 	if !s.listed {
 		s.listed = true

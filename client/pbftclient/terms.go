@@ -48,8 +48,9 @@ func (c *Client) introduce(k *conn, info *wire.ServerInfo) error {
 		k.terms = terms{}
 		return err
 	}
-	k.terms = t
+	k.terms, k.normal = t, info.Normal
 	c.learn(k, info.View)
+	c.wakeTarget()
 	equal := 0
 	for _, o := range c.conns {
 		if o.terms == t {
@@ -101,15 +102,19 @@ func (c *Client) learn(k *conn, view uint64) {
 }
 
 // target is the replica that new requests go to: the primary that the client
-// believes in, or else the next one that is connected.
+// believes in, or else the next one that is connected, if possible one that
+// takes part in ordering.
 func (c *Client) target() (k *conn, isPrimary bool) {
 	n := uint64(len(c.conns))
 	for i := range n {
-		if k := c.conns[(c.view+i)%n]; k.up {
-			return k, i == 0
+		switch next := c.conns[(c.view+i)%n]; {
+		case next.up && next.normal:
+			return next, i == 0
+		case next.up && k == nil:
+			k, isPrimary = next, i == 0
 		}
 	}
-	return nil, false
+	return k, isPrimary
 }
 
 func (c *Client) wakeTarget() {
