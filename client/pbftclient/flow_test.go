@@ -329,7 +329,7 @@ func TestNothingIsSentWithoutMoreThanFReplicas(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		for c.streams(0) == 0 && deadline(t).Err() == nil {
+		for limit := deadline(t); c.streams(0) == 0 && limit.Err() == nil; {
 			_, _ = k.Session("passes the time")
 		}
 	}()
