@@ -193,7 +193,6 @@ func (r *Replica) tryStable() {
 	k := r.record(Record{Kind: RecStable, N: n, Certificate: c})
 	r.promise(k, promiseStable, n)
 	r.event(Event{Kind: EvStable, N: n})
-	r.out.Stable = c
 }
 
 // stableDurable discards the log up to n: the certificate stands for it.

@@ -56,7 +56,7 @@ func testConfig(n, self int) Config {
 		Interval: 4, Window: 16, Limits: message.Limits{MaxBatch: 100, MaxBatchBytes: 1 << 16},
 		WindowBytes: 1 << 22, ClientWindow: 64, Pipeline: 8, Depth: 1,
 		MaxPending: 1000, MaxPendingBytes: 1 << 20, ClientPendingBytes: 1 << 18,
-		MaxDriftUS: 5e6, Timeout: 200, SyncInterval: 50, RetryFirst: 10, StatusBudget: 1 << 20, TailKeep: 32,
+		MaxDriftUS: 5e6, Timeout: 200, SyncInterval: 50, RetryFirst: 10, StatusBudget: 1 << 20,
 	}
 }
 

@@ -21,7 +21,6 @@ type Config struct {
 	Limits       message.Limits
 	WindowBytes  int // fresh bodies per view above h
 	ClientWindow int // W, numbers, a multiple of 64
-	ConfigDigest crypto.Digest
 
 	// Local.
 	Pipeline           int // own batches in flight
@@ -34,7 +33,6 @@ type Config struct {
 	SyncInterval       uint64 // between two Status when idle
 	RetryFirst         uint64 // first repetition of the soft expiry (100 ms)
 	StatusBudget       int    // bytes per peer and SyncInterval
-	TailKeep           uint64 // numbers below h that the host keeps
 	Fresh              bool   // the replica starts empty and must ask (5.6)
 }
 

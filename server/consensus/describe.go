@@ -111,8 +111,6 @@ func (e *Event) Describe() string {
 		return "diverged: " + e.Text
 	case EvSplit:
 		return fmt.Sprintf("split at n%d: %s", e.N, e.Text)
-	case EvBadProposal:
-		return fmt.Sprintf("bad proposal of %d at n%d", e.Replica, e.N)
 	case EvStalled:
 		return fmt.Sprintf("stalled behind n%d", e.N)
 	case EvComplaint:

@@ -21,11 +21,10 @@ type Effects struct {
 	// they are votes of a view that was given up.
 	LiveGen uint64
 
-	Execs    []Exec               // to execute, by rising N without gaps
-	Resends  []Resend             // stored outcomes to send again
-	Serves   []Serve              // parts of the log that the host keeps below the window
-	Admitted []Admitted           // what became of groups with a ticket
-	Stable   *message.Certificate // newest certificate, when it moved
+	Execs    []Exec     // to execute, by rising N without gaps
+	Resends  []Resend   // stored outcomes to send again
+	Serves   []Serve    // parts of the log that the host keeps below the window
+	Admitted []Admitted // what became of groups with a ticket
 	Events   []Event
 	Halt     *Halt
 }
@@ -137,7 +136,6 @@ const (
 	StaleVote             // an older or equal vote of the same sender is held
 	TooLarge              // more entries than allowed
 	FromSelf              // claims to be from this replica
-	RateLimited           // asked for more than is answered at once
 	NotSupported          // not served yet
 	numReasons
 )
@@ -146,7 +144,7 @@ var reasonNames = [numReasons]string{
 	"ok", "not_ready", "window_exceeded", "client_quota", "overloaded", "peer_quota", "bad_request",
 	"wrong_view", "not_primary", "outside_window", "equivocation", "bad_batch", "clock_skew",
 	"too_many_fresh", "window_bytes", "below_top", "not_boundary", "unsolicited", "bad_signature",
-	"stale_vote", "too_large", "from_self", "rate_limited", "not_supported",
+	"stale_vote", "too_large", "from_self", "not_supported",
 }
 
 // String names the reason as metrics and logs do.
@@ -175,7 +173,6 @@ const (
 	EvStable                            // checkpoint N is stable
 	EvDiverged                          // own state at N differs from the certificate
 	EvSplit                             // correct replicas may disagree at checkpoint N
-	EvBadProposal                       // the primary proposed an invalid batch at N
 	EvStalled                           // nothing was executed for half the timeout
 	EvComplaint                         // a client asked for a view change
 	EvClockSkew                         // the primary's clock differs too much from the own one

@@ -86,7 +86,7 @@ func denialOf(r consensus.Reason, window uint64) denial {
 	case consensus.WindowExceeded:
 		return denial{codes.ResourceExhausted, pbftv1.RefusalReason_REFUSAL_REASON_WINDOW,
 			fmt.Sprintf("the client's outstanding numbers must span less than %d: wait for the oldest", window), 100 * time.Millisecond}
-	case consensus.ClientQuota, consensus.RateLimited:
+	case consensus.ClientQuota:
 		return denial{codes.ResourceExhausted, pbftv1.RefusalReason_REFUSAL_REASON_CLIENT_QUOTA,
 			"the client has too many requests or bytes waiting (client_window, client_pending_bytes): wait for some", 100 * time.Millisecond}
 	case consensus.Overloaded, consensus.PeerQuota:

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/message"
 	"github.com/pbft-go/pbft/wire"
 )
 
@@ -53,16 +53,11 @@ func checkClient(field, id string) error {
 	if err := crypto.CheckClient(id); err != nil {
 		return invalid(field, "%v", err)
 	}
-	if reserved(id) {
+	if message.Reserved(id) {
 		return invalid(field, "%q is reserved for the cluster's own requests, choose another client id", id)
 	}
 	return nil
 }
-
-// reserved reports whether requests under a client id must carry their
-// signature inside the operation. None such is served yet, and anybody else
-// must not use up their numbers.
-func reserved(id string) bool { return id == "admin" || strings.HasPrefix(id, "member/") }
 
 func checkNumber(field string, n uint64) error {
 	if n > crypto.MaxNumber {

@@ -13,6 +13,7 @@ import (
 	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/message"
 	"github.com/pbft-go/pbft/wire"
 )
 
@@ -179,7 +180,7 @@ func (t *stream) group(in *wire.Group, info *wire.ServerInfo) (crypto.GroupView,
 	if h == nil {
 		return crypto.GroupView{}, fmt.Errorf("handle %d is not open: open a session under it first", in.Handle)
 	}
-	if reserved(h.key.client) {
+	if message.Reserved(h.key.client) {
 		return crypto.GroupView{}, fmt.Errorf("client %q is reserved for the cluster's own requests, choose another client id", h.key.client)
 	}
 	size := groupOverhead + len(h.key.client) + len(in.Signature)

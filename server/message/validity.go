@@ -15,11 +15,16 @@ const (
 	MemberPrefix = "member/"
 )
 
+// Reserved reports whether a client name belongs to the cluster's own requests.
+func Reserved(name string) bool {
+	return name == AdminClient || strings.HasPrefix(name, MemberPrefix)
+}
+
 // CheckGroup is the part of a group's validity that goes beyond its shape. It
 // is a pure function of the group, the same at admission, in relays and in
 // batches, so that all replicas agree on every batch.
 func CheckGroup(g *crypto.GroupView) error {
-	if name := string(g.Client); name == AdminClient || strings.HasPrefix(name, MemberPrefix) {
+	if name := string(g.Client); Reserved(name) {
 		return fmt.Errorf("client %q is reserved for signed requests of the cluster, which this version does not serve", name)
 	}
 	var r crypto.Request

@@ -74,7 +74,7 @@ func eventLevel(e *consensus.Event) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelInfo
-	case consensus.EvEquivocation, consensus.EvBadProposal, consensus.EvClockSkew, consensus.EvStalled:
+	case consensus.EvEquivocation, consensus.EvClockSkew, consensus.EvStalled:
 		return slog.LevelWarn
 	case consensus.EvComplaint:
 		return slog.LevelInfo

@@ -176,12 +176,12 @@ func (r *Replica) buildCore() error {
 	r.core, err = consensus.New(consensus.Config{
 		Cluster: r.cluster, Self: message.ReplicaID(r.o.Index), Incarnation: incarnation, N: len(r.cfg.Nodes),
 		Interval: uint64(r.cfg.CheckpointInterval), Window: uint64(r.cfg.Window()), Limits: r.limits(),
-		WindowBytes: r.cfg.WindowBytes, ClientWindow: r.cfg.ClientWindow, ConfigDigest: r.cfg.Digest(),
+		WindowBytes: r.cfg.WindowBytes, ClientWindow: r.cfg.ClientWindow,
 		Pipeline: r.cfg.Pipeline, Depth: r.cfg.Depth,
 		MaxPending: r.cfg.MaxPending, MaxPendingBytes: r.cfg.MaxPendingBytes, ClientPendingBytes: r.cfg.ClientPendingBytes,
 		MaxDriftUS: r.cfg.MaxDrift.Microseconds(), Timeout: ticks(r.cfg.ViewChangeTimeout),
 		SyncInterval: ticks(r.cfg.SyncInterval), RetryFirst: ticks(100 * time.Millisecond),
-		StatusBudget: r.cfg.StatusBudget, TailKeep: uint64(2 * r.cfg.Window()), Fresh: true,
+		StatusBudget: r.cfg.StatusBudget, Fresh: true,
 	}, sign)
 	if err != nil {
 		return err
