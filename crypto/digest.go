@@ -60,6 +60,9 @@ func (c ClusterID) String() string { return Digest(c).String() }
 // one call allocates nothing.
 const smallHash = 640
 
+// AppendPrefix appends what the input of every digest with this tag begins with.
+func (c ClusterID) AppendPrefix(b []byte, tag Tag) []byte { return append(append(b, tag...), c[:]...) }
+
 // Hash returns SHA-256(tag || c || parts...).
 func (c ClusterID) Hash(tag Tag, parts ...[]byte) Digest {
 	size := len(tag) + len(c)
@@ -68,8 +71,7 @@ func (c ClusterID) Hash(tag Tag, parts ...[]byte) Digest {
 	}
 	if size <= smallHash {
 		var buf [smallHash]byte
-		b := append(buf[:0], tag...)
-		b = append(b, c[:]...)
+		b := c.AppendPrefix(buf[:0], tag)
 		for _, p := range parts {
 			b = append(b, p...)
 		}

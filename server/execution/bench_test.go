@@ -24,6 +24,7 @@ func benchEngine(b *testing.B) *Engine {
 	for i := range benchKeys {
 		e.store.Put(fmt.Appendf(nil, "key%d", i), []byte(text(64)))
 	}
+	e.store.Checkpoint().Release()
 	e.store.Root()
 	return e
 }
@@ -96,23 +97,18 @@ func BenchmarkCheckpoint(b *testing.B) {
 					e.store.Put(fmt.Appendf(nil, "key%d", scatter(x)), value)
 				}
 			}
+			held := e.store.Checkpoint()
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
 				b.StopTimer()
 				write()
 				b.StartTimer()
+				next := e.store.Checkpoint()
 				e.store.Root()
-				e.store.Snapshot()
+				held.Release()
+				held = next
 			}
 		})
-	}
-}
-
-func BenchmarkSnapshot(b *testing.B) {
-	e := benchEngine(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		e.store.Snapshot()
 	}
 }

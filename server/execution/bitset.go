@@ -7,15 +7,27 @@ type bitset []uint64
 
 func newBitset(size int) bitset { return make(bitset, (size+63)/64) }
 
-func (s bitset) add(i int) { s[i/64] |= 1 << (i % 64) }
+func (s bitset) add(i int)      { s[i/64] |= 1 << (i % 64) }
+func (s bitset) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
+func (s bitset) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
-// drain empties s and calls f for each that it held, in rising order.
-func (s bitset) drain(f func(i int)) {
-	for w := range s {
-		word := s[w]
-		s[w] = 0
-		for ; word != 0; word &= word - 1 {
-			f(w*64 + bits.TrailingZeros64(word))
+// count is how many integers s holds.
+func (s bitset) count() (n int) {
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// pop appends the smallest integers of s from the given one on, at most most,
+// and takes them out.
+func (s bitset) pop(from, most int, out []int) []int {
+	for w := from / 64; w < len(s) && most > 0; w++ {
+		for word := s[w]; word != 0 && most > 0; word &= word - 1 {
+			out = append(out, w*64+bits.TrailingZeros64(word))
+			s[w] = word & (word - 1)
+			most--
 		}
 	}
+	return out
 }

@@ -19,7 +19,9 @@ type clientTable struct {
 	last   *client   // the one looked up last
 	recent *recent   // gets what becomes a tombstone
 
-	leaves  []crypto.Digest // scratch
+	// The digest under way, of the clients as they were when it began.
+	leaves  []crypto.Digest // by id
+	pending []*client       // whose leaf may be still to make
 	scratch []byte
 }
 
@@ -44,6 +46,7 @@ func (t *clientTable) find(name []byte) *client {
 // replicated data alone, so all replicas evict the same one.
 func (t *clientTable) open(name []byte, n uint64) (c *client, evicted *client) {
 	if c := t.find(name); c != nil {
+		t.firstChange(c)
 		return c, nil
 	}
 	if len(t.byName) >= t.cfg.MaxClients {
@@ -72,6 +75,7 @@ func (t *clientTable) evict() *client {
 		heap.Fix(&t.byAge, 0)
 	}
 	heap.Pop(&t.byAge)
+	t.firstChange(c)
 	i, _ := t.search(c.name)
 	t.sorted = slices.Delete(t.sorted, i, i+1)
 	delete(t.byName, c.name)
@@ -126,18 +130,40 @@ func (t *clientTable) bury(c *client, p *page, i uint64, value []byte) {
 	p.bury(t.cfg.Cluster, i, value)
 }
 
-// root digests the table: a leaf per client in the order of their ids. Only
-// what changed since the last call is hashed again.
-func (t *clientTable) root() crypto.Digest {
-	t.leaves = slices.Grow(t.leaves[:0], len(t.sorted))
-	for _, c := range t.sorted {
+// begin begins to digest the table: a leaf per client in the order of their
+// ids. It reports how many of them changed since the last time.
+func (t *clientTable) begin() (changed int) {
+	t.leaves, t.pending = slices.Grow(t.leaves[:0], len(t.sorted)), t.pending[:0]
+	for i, c := range t.sorted {
 		if !c.clean {
-			c.leaf, c.clean = t.leaf(c), true
+			t.pending, c.leafAt = append(t.pending, c), i+1
 		}
 		t.leaves = append(t.leaves, c.leaf)
 	}
-	return t.cfg.Cluster.MerkleRoot(t.leaves)
+	return len(t.pending)
 }
+
+// firstChange makes the leaf of a client that is about to change.
+func (t *clientTable) firstChange(c *client) {
+	if c.leafAt > 0 {
+		c.leaf, c.clean = t.leaf(c), true
+		t.leaves[c.leafAt-1], c.leafAt = c.leaf, 0
+	}
+}
+
+// digest makes at most most leaves. It reports whether all are made.
+func (t *clientTable) digest(most int) (done bool) {
+	for ; len(t.pending) > 0 && most > 0; most-- {
+		last := len(t.pending) - 1
+		t.firstChange(t.pending[last])
+		t.pending[last] = nil
+		t.pending = t.pending[:last]
+	}
+	return len(t.pending) == 0
+}
+
+// root is the digest that begin began, when all leaves are made.
+func (t *clientTable) root() crypto.Digest { return t.cfg.Cluster.MerkleRoot(t.leaves) }
 
 // leaf digests one client: id, low, last execution, and the root over those of
 // its pages that hold something.

@@ -20,17 +20,7 @@ func randomRun(t *testing.T, curious func(l *lab)) (states []message.State, bloc
 	for range 200 {
 		var groups []crypto.GroupView
 		for range rnd.IntN(5) {
-			g := randomGroup(t, rnd, base)
-			own := crypto.Group{Client: string(g.Client), Session: g.Session}
-			var r crypto.Request
-			for cur := g.Cursor(); cur.Next(&r); {
-				r.Op = fmt.Appendf(nil, "%s k%d", []string{"put", "get", "delete"}[rnd.IntN(3)], rnd.IntN(50))
-				if r.Op[0] == 'p' {
-					r.Op = fmt.Appendf(r.Op, " %s", text(rnd.IntN(200)))
-				}
-				own.Requests = append(own.Requests, r)
-			}
-			groups = append(groups, view(t, &own))
+			groups = append(groups, randomCommands(t, rnd, base))
 		}
 		x := l.next(groups...)
 		x.Checkpoint = x.N%3 == 0
@@ -61,9 +51,10 @@ func TestQuestionsAndTheCollectorChangeNoRoot(t *testing.T) {
 		l.Dump(rnd.Uint64N(l.lastN+1), rnd.IntN(1000))
 		l.Log(rnd.Uint64N(l.lastN+1), rnd.IntN(5))
 		if rnd.IntN(5) == 0 {
-			l.store.Root()
-			l.clients.root()
-			l.store.Snapshot()
+			l.Advance()
+			if s := l.Snapshot(l.checkpointN); s != nil {
+				s.Root()
+			}
 		}
 	})
 	if len(states) != len(again) || len(blocks) != len(againBlocks) {
@@ -101,8 +92,63 @@ func TestCheckpointsOfAnyIntervalAgree(t *testing.T) {
 		t.Fatal("a state that is no longer held")
 	}
 	for _, c := range seldom.checkpoints {
-		if got := c.snapshot.Root(seldom.cfg.Cluster); got != c.state.AppRoot {
+		if got := c.snapshot.Root(); got != c.state.AppRoot {
 			t.Fatalf("snapshot at %d has root %s, its state says %s", c.state.N, got, c.state.AppRoot)
 		}
 	}
+}
+
+// A state that is digested in pieces, while batches change what it holds, has
+// the digest of one that is digested at once.
+func TestACheckpointIsOfTheStateWhenItBegan(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		edit := func(c *Config) { c.MaxClients = 4 }
+		atOnce, slow := newLab(t, kv.New(), edit), newLab(t, kv.New(), edit)
+		want, got := map[uint64]*message.State{}, map[uint64]*message.State{}
+		note := func(s *message.State) {
+			if s != nil {
+				got[s.N] = s
+			}
+		}
+		base := map[string]uint64{}
+		for range 100 {
+			var groups []crypto.GroupView
+			for range rnd.IntN(4) {
+				groups = append(groups, randomCommands(t, rnd, base))
+			}
+			x := atOnce.next(groups...)
+			x.Checkpoint = x.N%10 == 0
+			if x.Checkpoint {
+				want[x.N] = atOnce.Execute(x).State
+			} else {
+				atOnce.Execute(x)
+			}
+			note(slow.Engine.Execute(x).State)
+			for range rnd.IntN(3) {
+				note(slow.advance(1 + rnd.IntN(40)))
+			}
+		}
+		note(slow.finishCheckpoint())
+		for n, s := range want {
+			if got[n] == nil || *got[n] != *s {
+				t.Fatalf("seed %d: checkpoint %d is %+v, digested at once %+v", seed, n, got[n], s)
+			}
+		}
+	}
+}
+
+// randomCommands is a random group of commands on few keys.
+func randomCommands(t *testing.T, rnd *rand.Rand, base map[string]uint64) crypto.GroupView {
+	g := randomGroup(t, rnd, base)
+	own := crypto.Group{Client: string(g.Client), Session: g.Session}
+	var r crypto.Request
+	for cur := g.Cursor(); cur.Next(&r); {
+		r.Op = fmt.Appendf(nil, "%s k%d", []string{"put", "put", "get", "delete"}[rnd.IntN(4)], rnd.IntN(100))
+		if r.Op[0] == 'p' {
+			r.Op = fmt.Appendf(r.Op, " %s", text(rnd.IntN(2*maxInline)))
+		}
+		own.Requests = append(own.Requests, r)
+	}
+	return view(t, &own)
 }

@@ -59,14 +59,10 @@ type Engine struct {
 	lastTimeUS int64
 	executed   uint64 // operations, duplicates left out
 
-	checkpoints [2]checkpoint // the newest two, newest first
+	checkpoints [2]checkpoint // the newest two complete ones, newest first
+	underway    *underway     // or nil
+	checkpointN uint64        // number of the last one begun
 	run         run           // the batch at work
-}
-
-// checkpoint is a state that peers may ask for.
-type checkpoint struct {
-	state    *message.State
-	snapshot *Snapshot
 }
 
 // New makes an engine with an empty state.
@@ -90,7 +86,7 @@ func New(c Config, sm statemachine.StateMachine) (*Engine, error) {
 type Output struct {
 	Executed consensus.Executed
 	Blocks   []Block        // one per (client, session), in order of first appearance
-	State    *message.State // after it, if the batch asked for a checkpoint
+	State    *message.State // of a checkpoint that became complete meanwhile, or nil
 }
 
 // Block holds the outcomes of one (client, session) in one batch.
@@ -110,7 +106,9 @@ type Item struct {
 	Executed   bool // now, not before
 }
 
-// Execute runs one batch. The core hands them out strictly by number.
+// Execute runs one batch. The core hands them out strictly by number. A
+// checkpoint that the batch asks for is complete with a later batch, or by
+// Advance.
 func (e *Engine) Execute(x *consensus.Exec) *Output {
 	if x.N != e.lastN+1 {
 		panic(fmt.Sprintf("execution: batch %d behind %d (a bug: please report it)", x.N, e.lastN))
@@ -128,7 +126,10 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 	e.appendHistory(x, out.Blocks)
 	e.history.add(entry)
 	if x.Checkpoint {
-		out.State = e.checkpoint(x.N)
+		out.State = e.finishCheckpoint()
+		e.beginCheckpoint(x)
+	} else if e.underway != nil {
+		out.State = e.advance(e.underway.piece)
 	}
 	return out
 }
@@ -147,17 +148,4 @@ func (e *Engine) appendHistory(x *consensus.Exec, blocks []Block) {
 	b = crypto.AppendU64(b, uint64(x.TimeUS))
 	b = append(b, results[:]...)
 	e.frontier.Append(e.cfg.Cluster, e.cfg.Cluster.Hash(crypto.TagLeaf, b))
-}
-
-// checkpoint digests the state after n and keeps a snapshot of it.
-func (e *Engine) checkpoint(n uint64) *message.State {
-	s := &message.State{
-		Epoch: e.cfg.Epoch, N: n,
-		AppRoot: e.store.Root(), ClientsRoot: e.clients.root(),
-		HistoryRoot: e.frontier.Root(e.cfg.Cluster), HistorySize: e.frontier.Size,
-		LastTimeUS: e.lastTimeUS, ConfigDigest: e.cfg.ConfigDigest,
-	}
-	e.checkpoints[1] = e.checkpoints[0]
-	e.checkpoints[0] = checkpoint{s, e.store.Snapshot()}
-	return s
 }

@@ -77,6 +77,15 @@ func view(t testing.TB, g *crypto.Group) crypto.GroupView {
 	return v
 }
 
+// Execute executes a batch, and completes the checkpoint that it asks for.
+func (l *lab) Execute(x *consensus.Exec) *Output {
+	out := l.Engine.Execute(x)
+	if x.Checkpoint {
+		out.State = l.finishCheckpoint()
+	}
+	return out
+}
+
 // next is the batch of the given groups behind the last one.
 func (l *lab) next(groups ...crypto.GroupView) *consensus.Exec {
 	l.timeUS += 10

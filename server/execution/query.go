@@ -17,7 +17,8 @@ func (e *Engine) CheckpointState(n uint64) *message.State {
 }
 
 // Snapshot is the application's state at n if that is one of the newest two
-// checkpoints, else nil. It stays as it is when batches are executed.
+// checkpoints, else nil. It stays as it is when batches are executed, until
+// its checkpoint is not one of those any more.
 func (e *Engine) Snapshot(n uint64) *Snapshot {
 	for _, c := range e.checkpoints {
 		if c.state != nil && c.state.N == n {

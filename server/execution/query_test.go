@@ -22,11 +22,11 @@ func TestTheSnapshotsOfTheNewestTwoCheckpointsAreKept(t *testing.T) {
 		if s == nil {
 			continue
 		}
-		if got, want := s.Root(l.cfg.Cluster), l.CheckpointState(n).AppRoot; got != want {
+		if got, want := s.Root(), l.CheckpointState(n).AppRoot; got != want {
 			t.Errorf("snapshot at %d has root %s, the checkpoint %s", n, got, want)
 		}
 	}
-	if l.Snapshot(6).Root(l.cfg.Cluster) == l.Snapshot(9).Root(l.cfg.Cluster) {
+	if l.Snapshot(6).Root() == l.Snapshot(9).Root() {
 		t.Error("the older snapshot shows later writes")
 	}
 }

@@ -1,18 +1,16 @@
 package execution
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
+	"math/bits"
 
 	"github.com/pbft-go/pbft/crypto"
 )
 
 // The application's state is a set of buckets. A key's bucket follows from its
 // hash, so the shape of the tree over them depends on the content alone, not
-// on the order in which it came. A bucket holds its entries sorted by key, in
-// canonical bytes (u32 length and key, u32 length and value), without a
-// pointer per entry. These are formats: a change is a new version.
+// on the order in which it came. A bucket holds its entries sorted by key.
+// These are formats: a change is a new version.
 
 // numBuckets is 16^treeLevels.
 const (
@@ -21,234 +19,149 @@ const (
 	fanout     = 16
 )
 
-// chunkSize is where a bucket's bytes are split: a client that aims all its
-// keys at one bucket pays a search among chunks, not a walk over the bucket.
-// Chunks change no digest.
-const chunkSize = 4 << 10
-
-// bucketOf hashes a key: FNV-1a, folded and spread. It needs balance, not
-// secrecy.
+// bucketOf hashes a key, eight bytes at a time, by products folded in half. It
+// needs balance, not secrecy.
 func bucketOf(key []byte) int {
-	h := uint64(14695981039346656037)
-	for _, c := range key {
-		h = (h ^ uint64(c)) * 1099511628211
+	h := uint64(len(key)) ^ 0x9E3779B97F4A7C15
+	for ; len(key) >= 8; key = key[8:] {
+		h = fold(h ^ binary.LittleEndian.Uint64(key))
 	}
-	h ^= h >> 32
-	h *= 0x9E3779B97F4A7C15
-	return int(h >> 48)
+	var last uint64
+	for i, c := range key {
+		last |= uint64(c) << (8 * i)
+	}
+	return int(fold(fold(h^last)^0xE7037ED1A0B428DB) >> 48)
 }
 
-// bucket is one bucket's entries in chunks, sorted, none of them empty. Bucket
-// and chunk belong to one generation of the store each: a snapshot of an older
-// one keeps them unchanged.
-type bucket struct {
-	generation uint64
-	chunks     []chunk
-	first      [1]chunk // holds chunks while there is no more than one
-}
-
-type chunk struct {
-	generation uint64
-	data       []byte
+func fold(x uint64) uint64 {
+	hi, lo := bits.Mul64(x^0x8EBC6AF09C88C6E3, 0xA0761D6478BD642F)
+	return hi ^ lo
 }
 
 // Store is the application's state in memory. It implements
 // statemachine.State and is used by one goroutine.
+//
+// It changes in place. What a checkpoint needs of a bucket is taken before the
+// bucket's first change after it: its digest, if it is still to be made, and
+// its content, while the checkpoint's snapshot is held.
 type Store struct {
-	buckets    []*bucket // numBuckets, nil: empty
-	generation uint64
-	tree       *tree
+	buckets []chunk // numBuckets
+	dirty   bitset  // buckets changed since the last checkpoint
+	tree    *tree
+	past    past
 
-	ahead   []*bucket // scratch of Prefetch
-	touched uint64    // keeps the compiler from leaving its reads out
+	entry   []byte // scratch of Put
+	ahead   []int  // scratch of Prefetch
+	touched uint64 // keeps the compiler from leaving its reads out
 }
 
 // NewStore makes an empty store.
 func NewStore(c crypto.ClusterID) *Store {
-	return &Store{buckets: make([]*bucket, numBuckets), tree: newTree(c)}
+	return &Store{buckets: make([]chunk, numBuckets), dirty: newBitset(numBuckets), tree: newTree(c)}
 }
-
-// Root digests the state, at a cost that follows what changed since the last
-// call.
-func (s *Store) Root() crypto.Digest { return s.tree.root(s.buckets) }
 
 // Prefetch brings what the keys need into the processor's caches. One key's
 // way through memory is a chain of waits; the ways of many keys overlap.
 func (s *Store) Prefetch(keys [][]byte) {
 	at := s.ahead[:0]
 	for _, k := range keys {
-		at = append(at, s.buckets[bucketOf(k)])
+		at = append(at, bucketOf(k))
 	}
 	var sum uint64
-	for _, b := range at {
-		if b != nil {
-			sum += b.generation
-		}
+	for _, i := range at {
+		sum += uint64(len(s.buckets[i].data))
 	}
-	for _, b := range at {
-		if b != nil && len(b.chunks) > 0 {
-			sum += uint64(b.chunks[0].data[0])
+	for _, i := range at {
+		if d := s.buckets[i].data; len(d) > 0 {
+			sum += uint64(d[0]) + uint64(d[len(d)/2]) + uint64(d[len(d)-1])
 		}
 	}
 	s.touched = sum
-	clear(at)
-	s.ahead = at[:0]
+	s.ahead = at
 }
 
 // Get returns the value of key, valid until the next change.
 func (s *Store) Get(key []byte) ([]byte, bool) {
-	b := s.buckets[bucketOf(key)]
-	if b == nil {
+	c := s.buckets[bucketOf(key)].part(key)
+	at := c.find(key)
+	if at.size == 0 {
 		return nil, false
 	}
-	at, size := b.find(key)
-	if size == 0 {
-		return nil, false
+	if at.isLarge {
+		v := c.more.large[at.large]
+		return v[:len(v):len(v)], true
 	}
-	e := b.chunks[at.chunk].data[at.offset:]
-	return e[8+len(key) : size : size], true
+	v := c.data[at.offset+8+len(key) : at.offset+at.size]
+	return v[:len(v):len(v)], true
 }
 
 // Put stores a copy of value under a copy of key.
 func (s *Store) Put(key, value []byte) {
 	i := bucketOf(key)
-	b := s.writable(i)
-	s.tree.touch(i)
-	at, old := b.find(key)
-	if old == 8+len(key)+len(value) && b.chunks[at.chunk].generation == s.generation {
-		copy(b.chunks[at.chunk].data[at.offset+8+len(key):], value)
-		return
+	if !s.dirty.has(i) {
+		s.firstChange(i)
 	}
-	b.replace(at, old, key, value)
+	// The entry is made aside: value may lie in the bucket.
+	e := crypto.AppendBytes(s.entry[:0], key)
+	var large []byte
+	if len(value) > maxInline {
+		large = append([]byte(nil), value...)
+		e = append(crypto.AppendU32(e, uint32(len(value))), noDigest[:]...)
+	} else {
+		e = crypto.AppendBytes(e, value)
+	}
+	s.entry = e
+	b := &s.buckets[i]
+	c := b.part(key)
+	c.put(c.find(key), e, large)
+	if len(c.data) > chunkSize {
+		b.split(c)
+	}
 }
 
 // Delete removes key if it is there.
 func (s *Store) Delete(key []byte) {
 	i := bucketOf(key)
-	if s.buckets[i] == nil {
+	b := &s.buckets[i]
+	if b.part(key).find(key).size == 0 {
 		return
 	}
-	at, size := s.buckets[i].find(key)
-	if size == 0 {
-		return
+	if !s.dirty.has(i) {
+		s.firstChange(i)
 	}
-	s.writable(i).remove(at, size)
-	s.tree.touch(i)
-}
-
-// writable is bucket i, copied first if a snapshot holds it; the chunks are
-// copied when they are written to.
-func (s *Store) writable(i int) *bucket {
-	b := s.buckets[i]
-	if b != nil && b.generation == s.generation {
-		return b
-	}
-	own := &bucket{generation: s.generation}
-	if b != nil {
-		own.chunks = append(own.first[:0], b.chunks...)
-	}
-	s.buckets[i] = own
-	return own
-}
-
-// place is where an entry is, or where it belongs.
-type place struct{ chunk, offset int }
-
-func entrySize(e []byte) int {
-	k := int(binary.BigEndian.Uint32(e))
-	return 8 + k + int(binary.BigEndian.Uint32(e[4+k:]))
-}
-
-func entryKey(e []byte) []byte { return e[4 : 4+binary.BigEndian.Uint32(e)] }
-
-// find looks for key: the last chunk that does not begin above it, then entry
-// by entry. size is that of the entry, 0 if there is none.
-func (b *bucket) find(key []byte) (at place, size int) {
-	lo, hi := 0, len(b.chunks)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if bytes.Compare(entryKey(b.chunks[mid].data), key) <= 0 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	at.chunk = max(lo-1, 0)
-	if len(b.chunks) == 0 {
-		return at, 0
-	}
-	c := b.chunks[at.chunk].data
-	for at.offset < len(c) {
-		e := c[at.offset:]
-		switch bytes.Compare(entryKey(e), key) {
-		case 0:
-			return at, entrySize(e)
-		case 1:
-			return at, 0
-		}
-		at.offset += entrySize(e)
-	}
-	return at, 0
-}
-
-// replace puts an entry in the place of one of old bytes (0: none). It makes a
-// new chunk: value may lie in the present one.
-func (b *bucket) replace(at place, old int, key, value []byte) {
-	if len(b.chunks) == 0 {
-		b.chunks = append(b.first[:0], chunk{})
-	}
-	c := &b.chunks[at.chunk]
-	n := make([]byte, 0, len(c.data)-old+8+len(key)+len(value))
-	n = append(n, c.data[:at.offset]...)
-	n = crypto.AppendBytes(n, key)
-	n = crypto.AppendBytes(n, value)
-	n = append(n, c.data[at.offset+old:]...)
-	*c = chunk{b.generation, n}
-	if len(n) > chunkSize {
-		b.split(at.chunk)
+	c := b.part(key)
+	c.remove(c.find(key))
+	if len(c.data) == 0 {
+		b.drop(c)
 	}
 }
 
-// split halves a chunk at an entry, if it holds more than one.
-func (b *bucket) split(i int) {
-	c := b.chunks[i].data
-	cut := entrySize(c)
-	for cut < len(c)/2 {
-		next := cut + entrySize(c[cut:])
-		if next == len(c) {
-			break
-		}
-		cut = next
+// firstChange takes what checkpoints need of a bucket that is about to change.
+func (s *Store) firstChange(i int) {
+	if s.tree.pending.has(i) {
+		s.tree.leaf(i, &s.buckets[i])
 	}
-	if cut == len(c) {
-		return
-	}
-	right := chunk{b.generation, bytes.Clone(c[cut:])}
-	b.chunks[i].data = bytes.Clone(c[:cut])
-	b.chunks = slices.Insert(b.chunks, i+1, right)
-	b.first[0] = chunk{} // there is more than one now
+	s.past.keep(i, &s.buckets[i])
+	s.dirty.add(i)
 }
 
-// remove takes an entry out.
-func (b *bucket) remove(at place, size int) {
-	c := &b.chunks[at.chunk]
-	if len(c.data) == size {
-		b.chunks = slices.Delete(b.chunks, at.chunk, at.chunk+1)
-		return
-	}
-	if c.generation != b.generation {
-		*c = chunk{b.generation, bytes.Clone(c.data)}
-	}
-	c.data = slices.Delete(c.data, at.offset, at.offset+size)
+// Checkpoint begins to digest the present state, and returns it as it is now.
+// Later writes leave both alone.
+func (s *Store) Checkpoint() *Snapshot {
+	s.Root() // of the checkpoint before, if it is not done
+	s.tree.begin(s.dirty)
+	clear(s.dirty)
+	return s.past.begin(s)
 }
 
-// Snapshot is the state at one moment. Later writes to the store leave it
-// unchanged.
-type Snapshot struct{ buckets []*bucket }
+// Digest does a piece of the digest that Checkpoint began: at most most
+// buckets or nodes of the tree. It reports whether the digest is complete.
+func (s *Store) Digest(most int) (done bool) { return s.tree.step(s.buckets, most) }
 
-// Snapshot keeps the present state: a copy of the table of buckets, which the
-// store copies one by one before it changes them.
-func (s *Store) Snapshot() *Snapshot {
-	s.generation++
-	return &Snapshot{buckets: append([]*bucket(nil), s.buckets...)}
+// Root is the digest of the state at the last checkpoint. It does what is left
+// to do.
+func (s *Store) Root() crypto.Digest {
+	for !s.Digest(numBuckets) {
+	}
+	return s.tree.levels[0][0]
 }

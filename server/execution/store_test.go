@@ -35,6 +35,12 @@ func fill(rnd *rand.Rand, content map[string]string) *Store {
 	return s
 }
 
+// rootOf is the root of the present state.
+func rootOf(s *Store) crypto.Digest {
+	s.Checkpoint().Release()
+	return s.Root()
+}
+
 func TestStoreIsAMap(t *testing.T) {
 	for seed := range uint64(10) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
@@ -56,23 +62,23 @@ func TestStoreIsAMap(t *testing.T) {
 					t.Fatalf("seed %d, step %d: %q holds %q, want %q", seed, step, k, got, m[string(k)])
 				}
 			default:
-				v := text(rnd.IntN(300) * rnd.IntN(2))
+				v := text(rnd.IntN(2*maxInline) * rnd.IntN(2))
 				s.Put(k, []byte(v))
 				m[string(k)] = v
 			}
 			if rnd.IntN(500) == 0 {
-				if got, want := s.Root(), s.Snapshot().Root(testCluster); got != want {
+				if got, want := rootOf(s), s.Checkpoint().Root(); got != want {
 					t.Fatalf("seed %d, step %d: root %s, from scratch %s", seed, step, got, want)
 				}
 			}
 		}
-		if got, want := s.Root(), fill(rnd, m).Root(); got != want {
+		if got, want := rootOf(s), rootOf(fill(rnd, m)); got != want {
 			t.Fatalf("seed %d: root %s, filled in another order %s", seed, got, want)
 		}
 		for k := range m {
 			s.Delete([]byte(k))
 		}
-		if got := s.Root(); !got.IsZero() {
+		if got := rootOf(s); !got.IsZero() {
 			t.Fatalf("seed %d: root %s of nothing", seed, got)
 		}
 	}
@@ -83,7 +89,7 @@ func TestRootDependsOnEveryKeyAndValue(t *testing.T) {
 	for _, content := range []map[string]string{
 		{}, {"": ""}, {"a": ""}, {"": "a"}, {"a": "b"}, {"ab": ""}, {"a": "", "b": ""}, {"a": "b", "b": ""}, {"a": "", "b": "b"},
 	} {
-		root := fill(rand.New(rand.NewPCG(1, 1)), content).Root()
+		root := rootOf(fill(rand.New(rand.NewPCG(1, 1)), content))
 		if other, ok := seen[root]; ok {
 			t.Errorf("%v and %s have one root", content, other)
 		}
@@ -93,31 +99,37 @@ func TestRootDependsOnEveryKeyAndValue(t *testing.T) {
 
 func TestChunksChangeNoDigest(t *testing.T) {
 	// One bucket of several chunks: by insertion, and by deletion out of more.
+	// Of a long value the entry has the digest.
 	content := map[string]string{}
-	for _, k := range sameBucket {
-		content[string(k)] = text(500)
+	for i, k := range sameBucket {
+		content[string(k)] = text(maxInline + i%2)
 	}
 	rnd := rand.New(rand.NewPCG(3, 3))
 	s := fill(rnd, content)
-	b := s.buckets[bucketOf(sameBucket[0])]
-	if len(b.chunks) < 4 {
-		t.Fatalf("%d chunks, the test wants several", len(b.chunks))
+	at := bucketOf(sameBucket[0])
+	if b := &s.buckets[at]; b.more == nil || len(b.more.parts) < 4 {
+		t.Fatalf("%+v, the test wants several parts", b)
 	}
-	var all []byte
+	input := crypto.AppendU16(nil, uint16(at))
 	for _, k := range slices.Sorted(maps.Keys(content)) {
-		all = crypto.AppendString(crypto.AppendString(all, k), content[k])
+		v := content[k]
+		input = crypto.AppendString(input, k)
+		if len(v) <= maxInline {
+			input = crypto.AppendString(input, v)
+			continue
+		}
+		d := testCluster.ValueDigest([]byte(v))
+		input = append(crypto.AppendU32(input, uint32(len(v))), d[:]...)
 	}
-	at := crypto.AppendU16(nil, uint16(bucketOf(sameBucket[0])))
-	h := hasher{c: testCluster}
-	want := testCluster.Hash(crypto.TagBucket, at, all)
-	if got := h.bucket(bucketOf(sameBucket[0]), b); got != want {
+	rootOf(s)
+	if got, want := s.tree.levels[treeLevels][at], testCluster.Hash(crypto.TagBucket, input); got != want {
 		t.Fatalf("bucket digest %s, of its sorted entries %s", got, want)
 	}
 	for _, k := range sameBucket[8:] {
 		s.Delete(k)
 		delete(content, string(k))
 	}
-	if got, want := s.Root(), fill(rnd, content).Root(); got != want {
+	if got, want := rootOf(s), rootOf(fill(rnd, content)); got != want {
 		t.Fatalf("root %s, want %s", got, want)
 	}
 }
@@ -130,24 +142,41 @@ func TestSnapshotsAreUnaffectedByLaterWrites(t *testing.T) {
 		root     crypto.Digest
 	}
 	var moments []moment
-	for range 30 {
+	for i := range 60 {
 		for range 40 {
 			k := sameBucket[rnd.IntN(len(sameBucket))]
 			switch rnd.IntN(3) {
 			case 0:
 				s.Delete(k)
 			case 1:
-				s.Put(k, []byte(text(400))) // in place, at times
+				s.Put(k, []byte(text(maxInline))) // in place, at times
 			default:
-				s.Put(k, bytes.Repeat([]byte{byte(rnd.IntN(256))}, 400))
+				s.Put(k, bytes.Repeat([]byte{byte(rnd.IntN(256))}, maxInline+rnd.IntN(2)))
+			}
+			if rnd.IntN(20) == 0 {
+				s.Digest(1)
 			}
 		}
-		moments = append(moments, moment{s.Snapshot(), s.Root()})
+		if i == 30 { // in any order
+			for _, gone := range []int{3, 0, 1, 29, 2, 7} {
+				moments[gone].snapshot.Release()
+				moments[gone].snapshot = nil
+			}
+		}
+		moments = append(moments, moment{snapshot: s.Checkpoint()})
+		moments[i].root = s.Root()
 	}
 	for i, m := range moments {
-		if got := m.snapshot.Root(testCluster); got != m.root {
+		if m.snapshot == nil {
+			continue
+		}
+		if got := m.snapshot.Root(); got != m.root {
 			t.Fatalf("snapshot %d: root %s, was %s", i, got, m.root)
 		}
+		m.snapshot.Release()
+	}
+	if len(s.past.periods) > 0 {
+		t.Fatalf("%d periods are kept for nobody", len(s.past.periods))
 	}
 }
 
@@ -168,7 +197,8 @@ func TestPutTakesWhatGetGave(t *testing.T) {
 	if v = append(v, "more"...); len(v) == 0 {
 		t.Fatal("empty")
 	}
-	if got, want := s.Root(), s.Snapshot().Root(testCluster); got != want { // the append wrote elsewhere
+	snapshot := s.Checkpoint()
+	if got, want := s.Root(), snapshot.Root(); got != want { // the append wrote elsewhere
 		t.Fatalf("root %s, want %s", got, want)
 	}
 }

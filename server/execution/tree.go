@@ -12,88 +12,141 @@ type tree struct {
 	h hasher
 	// levels[0] is the root alone, levels[treeLevels] the buckets.
 	levels [treeLevels + 1][]crypto.Digest
-	dirty  [treeLevels + 1]bitset
+
+	// The digest under way: the buckets that changed are hashed, then level by
+	// level the nodes above them.
+	pending bitset             // buckets to hash
+	nodes   [treeLevels]bitset // nodes to hash, by level
+	level   int                // at work, -1: complete
+	next    int                // where to go on in it
+	batch   []int              // scratch
 }
 
 func newTree(c crypto.ClusterID) *tree {
-	t := &tree{h: hasher{c: c}}
+	t := &tree{h: newHasher(c), level: -1, pending: newBitset(numBuckets)}
 	size := 1
 	for i := range t.levels {
-		t.levels[i], t.dirty[i] = make([]crypto.Digest, size), newBitset(size)
+		t.levels[i] = make([]crypto.Digest, size)
+		if i < treeLevels {
+			t.nodes[i] = newBitset(size)
+		}
 		size *= fanout
 	}
 	return t
 }
 
-// touch notes that a bucket changed.
-func (t *tree) touch(bucket int) { t.dirty[treeLevels].add(bucket) }
-
-// root rehashes the buckets that changed since the last call, and the nodes
-// above them; the result is that of hashing everything.
-func (t *tree) root(buckets []*bucket) crypto.Digest {
-	for level := treeLevels; level >= 0; level-- {
-		t.dirty[level].drain(func(i int) {
-			if level == treeLevels {
-				t.levels[level][i] = t.h.bucket(i, buckets[i])
-			} else {
-				t.levels[level][i] = t.h.node(t.levels[level+1][i*fanout : (i+1)*fanout])
-			}
-			if level > 0 {
-				t.dirty[level-1].add(i / fanout)
-			}
-		})
-	}
-	return t.levels[0][0]
+// begin begins the digest of a state that differs from the last one in the
+// given buckets. Until a bucket is hashed it must not change.
+func (t *tree) begin(changed bitset) {
+	copy(t.pending, changed)
+	t.level, t.next = treeLevels, 0
 }
 
-// hasher digests buckets and nodes; its buffer spares an allocation for each.
+// leaf hashes a bucket.
+func (t *tree) leaf(i int, b *chunk) {
+	t.pending.remove(i)
+	t.levels[treeLevels][i] = t.h.bucket(i, b)
+	t.nodes[treeLevels-1].add(i / fanout)
+}
+
+// step hashes at most most buckets or nodes, and reports whether the digest is
+// complete.
+func (t *tree) step(buckets []chunk, most int) (done bool) {
+	for ; t.level >= 0; t.level, t.next = t.level-1, 0 {
+		if most -= t.stepLevel(buckets, most); most <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// stepBatch is how many buckets are on their way from memory at once.
+const stepBatch = 32
+
+// stepLevel hashes what is pending of the level, at most most.
+func (t *tree) stepLevel(buckets []chunk, most int) (n int) {
+	set := t.pending
+	if t.level < treeLevels {
+		set = t.nodes[t.level]
+	}
+	for n < most {
+		t.batch = set.pop(t.next, min(stepBatch, most-n), t.batch[:0])
+		if len(t.batch) == 0 {
+			break
+		}
+		n += len(t.batch)
+		t.next = t.batch[len(t.batch)-1]
+		if t.level == treeLevels {
+			t.h.prefetch(buckets, t.batch)
+		}
+		for _, i := range t.batch {
+			if t.level == treeLevels {
+				t.leaf(i, &buckets[i])
+				continue
+			}
+			t.levels[t.level][i] = t.h.node(t.levels[t.level+1][i*fanout : (i+1)*fanout])
+			if t.level > 0 {
+				t.nodes[t.level-1].add(i / fanout)
+			}
+		}
+	}
+	return n
+}
+
+// hasher digests buckets and nodes. Its buffer, which spares an allocation for
+// each, begins with what all digests of one tag begin with.
 type hasher struct {
-	c   crypto.ClusterID
-	buf []byte
+	c            crypto.ClusterID
+	bucketPrefix []byte
+	nodePrefix   []byte
+	buf          []byte
+	touched      uint64
+}
+
+func newHasher(c crypto.ClusterID) hasher {
+	return hasher{
+		c:            c,
+		bucketPrefix: c.AppendPrefix(nil, crypto.TagBucket),
+		nodePrefix:   c.AppendPrefix(nil, crypto.TagNode),
+	}
+}
+
+// prefetch brings buckets into the processor's caches.
+func (h *hasher) prefetch(buckets []chunk, at []int) {
+	var sum uint64
+	for _, i := range at {
+		if d := buckets[i].data; len(d) > 0 {
+			sum += uint64(d[0]) + uint64(d[len(d)/2]) + uint64(d[len(d)-1])
+		}
+	}
+	h.touched = sum
 }
 
 func (h *hasher) node(children []crypto.Digest) crypto.Digest {
-	h.buf = h.buf[:0]
+	b := append(h.buf[:0], h.nodePrefix...)
 	empty := true
 	for i := range children {
 		empty = empty && children[i].IsZero()
-		h.buf = append(h.buf, children[i][:]...)
+		b = append(b, children[i][:]...)
 	}
+	h.buf = b
 	if empty {
 		return crypto.Digest{}
 	}
-	return h.c.Hash(crypto.TagNode, h.buf)
+	return sha256.Sum256(b)
 }
 
-func (h *hasher) bucket(i int, b *bucket) crypto.Digest {
-	if b == nil || len(b.chunks) == 0 {
+// bucket digests a bucket: its index and its entries.
+func (h *hasher) bucket(i int, b *chunk) crypto.Digest {
+	buf := crypto.AppendU16(append(h.buf[:0], h.bucketPrefix...), uint16(i))
+	empty := len(buf)
+	b.each(func(part *chunk) {
+		part.seal(h.c)
+		buf = append(buf, part.data...)
+	})
+	h.buf = buf
+	if len(buf) == empty {
 		return crypto.Digest{}
 	}
-	h.buf = crypto.AppendU16(h.buf[:0], uint16(i))
-	if len(b.chunks) == 1 {
-		return h.c.Hash(crypto.TagBucket, h.buf, b.chunks[0].data)
-	}
-	parts := make([][]byte, 0, 1+len(b.chunks))
-	parts = append(parts, h.buf)
-	for j := range b.chunks {
-		parts = append(parts, b.chunks[j].data)
-	}
-	return h.c.Hash(crypto.TagBucket, parts...)
-}
-
-// Root digests a snapshot from scratch.
-func (s *Snapshot) Root(c crypto.ClusterID) crypto.Digest {
-	h := hasher{c: c, buf: make([]byte, 0, fanout*sha256.Size)}
-	level := make([]crypto.Digest, numBuckets)
-	for i, b := range s.buckets {
-		level[i] = h.bucket(i, b)
-	}
-	for len(level) > 1 {
-		up := make([]crypto.Digest, len(level)/fanout)
-		for i := range up {
-			up[i] = h.node(level[i*fanout : (i+1)*fanout])
-		}
-		level = up
-	}
-	return level[0]
+	return sha256.Sum256(buf)
 }

@@ -103,6 +103,7 @@ func makeVectors(t *testing.T) *vectors {
 		{group(t, "alice", 7, op{3, "a=" + long}, op{4, "a=" + long}, op{5, "a=" + long}, op{6, "a=" + long}, op{7, "a"}, op{8, "a=1"})},
 		{group(t, "alice", 7, op{90, "far=1"}), group(t, "alice", 7, op{9, "k=2"}, op{100, "k=3"}), group(t, "carl", 1, op{0, "k=4"})},
 		{group(t, "dora", 1, op{0, "k=5"}), group(t, "dora", 1, op{0, "k=5"})}, // bob is evicted
+		{group(t, "dora", 1, op{1, "long=" + text(maxInline+1)}, op{2, "inline=" + text(maxInline)})},
 	} {
 		x := l.next(groups...)
 		x.Epoch = 1

@@ -23,6 +23,8 @@ type client struct {
 	leaf  crypto.Digest
 	clean bool // leaf is up to date
 
+	leafAt int // where the digest under way waits for the leaf, plus one; 0: it does not
+
 	age      uint64 // lastN as the heap by age knows it
 	reported uint64 // batch whose output holds the window
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/pbft-go/pbft/crypto"
@@ -111,10 +112,14 @@ func (x *executor) run() {
 		}
 		clear(tasks)
 		spare = tasks
-		if len(tasks) == 0 {
-			if closed {
-				return
-			}
+		switch {
+		case len(tasks) > 0:
+		case closed:
+			return
+		case x.engine.Underway():
+			x.checkpointReady(x.engine.Advance())
+			runtime.Gosched() // the digest of a state is not urgent
+		default:
 			<-x.bell
 		}
 	}
@@ -124,15 +129,20 @@ func (x *executor) run() {
 func (x *executor) perform(e *consensus.Exec) {
 	out := x.engine.Execute(e)
 	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &out.Executed}})
-	if out.State != nil {
-		x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InCheckpointReady, State: out.State}})
-	}
+	x.checkpointReady(out.State)
 	if !e.Answer {
 		return
 	}
 	view := x.r.view.Load()
 	for i := range out.Blocks {
 		x.answer(e.N, view, &out.Blocks[i])
+	}
+}
+
+// checkpointReady tells the core that a state is digested, if one is.
+func (x *executor) checkpointReady(s *message.State) {
+	if s != nil {
+		x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InCheckpointReady, State: s}})
 	}
 }
 

@@ -1,0 +1,74 @@
+package execution
+
+import (
+	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// Digesting a state takes as long as hundreds of batches when much of it has
+// changed. So it goes on in pieces while later batches are executed, and what
+// they are about to change is digested first: Store.firstChange and
+// clientTable.firstChange.
+
+// checkpoint is a state that peers may ask for.
+type checkpoint struct {
+	state    *message.State
+	snapshot *Snapshot
+}
+
+// underway is a checkpoint whose digest is not complete. Its state lacks the
+// roots of application and clients.
+type underway struct {
+	checkpoint
+	piece int // buckets to digest beside each batch
+}
+
+// leastPiece is the smallest piece in buckets: some 30 us.
+const leastPiece = 64
+
+// clientWork is how many buckets a client counts for.
+const clientWork = 16
+
+// beginCheckpoint takes the state behind batch x and begins to digest it, at a
+// pace that is done when half as many batches have followed as went before.
+func (e *Engine) beginCheckpoint(x *consensus.Exec) {
+	work := e.store.dirty.count() + e.clients.begin()*clientWork
+	e.underway = &underway{piece: max(leastPiece, work/max(1, int(x.N-e.checkpointN)/2))}
+	e.checkpointN = x.N
+	e.underway.state = &message.State{
+		Epoch: e.cfg.Epoch, N: x.N,
+		HistoryRoot: e.frontier.Root(e.cfg.Cluster), HistorySize: e.frontier.Size,
+		LastTimeUS: e.lastTimeUS, ConfigDigest: e.cfg.ConfigDigest,
+	}
+	e.underway.snapshot = e.store.Checkpoint()
+}
+
+// Advance does a piece of the checkpoint under way, if there is one: some 100
+// us of work. It returns the state when its digest is complete, and nil before
+// and after that.
+func (e *Engine) Advance() *message.State { return e.advance(4 * leastPiece) }
+
+// Underway reports whether a checkpoint is under way.
+func (e *Engine) Underway() bool { return e.underway != nil }
+
+func (e *Engine) advance(piece int) *message.State {
+	u := e.underway
+	if u == nil || !e.store.Digest(piece) || !e.clients.digest(piece/clientWork+1) {
+		return nil
+	}
+	u.state.AppRoot, u.state.ClientsRoot = e.store.Root(), e.clients.root()
+	if old := e.checkpoints[1].snapshot; old != nil {
+		old.Release()
+	}
+	e.checkpoints[1], e.checkpoints[0] = e.checkpoints[0], u.checkpoint
+	e.underway = nil
+	return u.state
+}
+
+// finish completes the checkpoint under way.
+func (e *Engine) finishCheckpoint() (s *message.State) {
+	for e.underway != nil {
+		s = e.advance(numBuckets)
+	}
+	return s
+}

@@ -1,0 +1,169 @@
+package execution
+
+import (
+
+	"github.com/pbft-go/pbft/crypto"
+)
+
+// past holds what buckets were before they changed, for the snapshots that are
+// held: a period for each checkpoint, from it to the next one. So the store
+// stays small and changes in place, and a snapshot costs one copy of each
+// bucket that changes, written one behind the other.
+type past struct {
+	periods []*period // oldest first; the last one goes on
+	spare   *period   // for its memory
+}
+
+// period is what buckets were at its beginning, if they changed in it.
+type period struct {
+	held     bool // a snapshot of its beginning is in use
+	images   []image
+	segments [][]byte // the images' data, one behind the other
+	used     int      // segments in use
+	index    map[int]int
+	indexed  int // images in index
+}
+
+// image is the content of a bucket: its entries in canonical bytes, with the
+// digests of long values, and those values.
+type image struct {
+	bucket int
+	data   []byte
+	large  [][]byte
+}
+
+// segmentSize is how many bytes of images are allocated at once.
+const segmentSize = 1 << 20
+
+// begin ends the period and begins another.
+func (p *past) begin(s *Store) *Snapshot {
+	next := p.spare
+	if p.spare = nil; next == nil {
+		next = &period{}
+	}
+	next.held = true
+	p.periods = append(p.periods, next)
+	return &Snapshot{store: s, period: next}
+}
+
+// keep notes a bucket as it is, before its first change in this period.
+func (p *past) keep(i int, b *chunk) {
+	if len(p.periods) == 0 {
+		return
+	}
+	now := p.periods[len(p.periods)-1]
+	m := image{bucket: i}
+	size := 0
+	b.each(func(part *chunk) { size += len(part.data) })
+	m.data = now.room(size)
+	b.each(func(part *chunk) {
+		m.data = append(m.data, part.data...)
+		if part.more != nil {
+			m.large = append(m.large, part.more.large...)
+		}
+	})
+	now.images = append(now.images, m)
+}
+
+// room is space for so many bytes.
+func (p *period) room(size int) []byte {
+	if size > segmentSize/4 {
+		return make([]byte, 0, size)
+	}
+	if p.used == 0 || cap(p.segments[p.used-1])-len(p.segments[p.used-1]) < size {
+		if p.used == len(p.segments) {
+			p.segments = append(p.segments, make([]byte, 0, segmentSize))
+		}
+		p.used++
+	}
+	s := &p.segments[p.used-1]
+	at := len(*s)
+	*s = (*s)[:at+size]
+	return (*s)[at:at:len(*s)]
+}
+
+// find is what a bucket was at the beginning of the period, nil if it did not
+// change in it.
+func (p *period) find(bucket int) *image {
+	if p.index == nil {
+		p.index = make(map[int]int)
+	}
+	for ; p.indexed < len(p.images); p.indexed++ {
+		p.index[p.images[p.indexed].bucket] = p.indexed
+	}
+	if i, ok := p.index[bucket]; ok {
+		return &p.images[i]
+	}
+	return nil
+}
+
+// release lets go of the periods that no snapshot needs any more.
+func (p *past) release() {
+	for len(p.periods) > 0 && !p.periods[0].held {
+		old := p.periods[0]
+		p.periods = p.periods[1:]
+		clear(old.images)
+		for i := range old.used {
+			old.segments[i] = old.segments[i][:0]
+		}
+		// What was not needed this time is given back.
+		*old = period{images: old.images[:0], segments: old.segments[:old.used:old.used]}
+		p.spare = old
+	}
+}
+
+// Snapshot is the state at one moment: later writes to the store leave it
+// unchanged. It belongs to the store's goroutine.
+type Snapshot struct {
+	store  *Store
+	period *period
+}
+
+// Release ends the use of a snapshot.
+func (s *Snapshot) Release() {
+	s.period.held = false
+	s.store.past.release()
+	*s = Snapshot{}
+}
+
+// bucket is the content of a bucket. A part of the store may follow from it
+// until the next change.
+func (s *Snapshot) bucket(i int) image {
+	behind := true
+	for _, p := range s.store.past.periods {
+		if behind = behind && p != s.period; behind {
+			continue
+		}
+		if m := p.find(i); m != nil {
+			return *m
+		}
+	}
+	m := image{bucket: i}
+	s.store.buckets[i].each(func(part *chunk) {
+		part.seal(s.store.tree.h.c)
+		m.data = append(m.data, part.data...)
+		if part.more != nil {
+			m.large = append(m.large, part.more.large...)
+		}
+	})
+	return m
+}
+
+// Root digests the snapshot from scratch.
+func (s *Snapshot) Root() crypto.Digest {
+	h := newHasher(s.store.tree.h.c)
+	level := make([]crypto.Digest, numBuckets)
+	for i := range level {
+		m := s.bucket(i)
+		level[i] = h.bucket(i, &chunk{data: m.data})
+	}
+	for len(level) > 1 {
+		up := make([]crypto.Digest, len(level)/fanout)
+		for i := range up {
+			up[i] = h.node(level[i*fanout : (i+1)*fanout])
+		}
+		level = up
+	}
+	return level[0]
+}
+
