@@ -1,7 +1,6 @@
 package execution
 
 import (
-
 	"github.com/pbft-go/pbft/crypto"
 )
 
@@ -166,4 +165,3 @@ func (s *Snapshot) Root() crypto.Digest {
 	}
 	return level[0]
 }
-
