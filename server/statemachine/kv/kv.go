@@ -26,7 +26,14 @@ const (
 )
 
 // KV is the application.
-type KV struct{ keys [][]byte }
+type KV struct {
+	commands [window]command
+	keys     [window][]byte
+}
+
+// window is how many commands have their keys brought near at once: what they
+// need fits into a processor's own cache.
+const window = 128
 
 // New makes one.
 func New() statemachine.StateMachine { return &KV{} }
@@ -40,76 +47,100 @@ const mismatch = "MISMATCH "
 
 // Apply runs the commands in order.
 func (kv *KV) Apply(b *statemachine.Batch, st statemachine.State, r *statemachine.Results) {
-	kv.keys = kv.keys[:0]
-	for i := range b.Ops {
-		_, rest, _ := bytes.Cut(b.Ops[i].Data, space)
-		key, _, _ := bytes.Cut(rest, space)
-		kv.keys = append(kv.keys, key)
+	for ops := b.Ops; len(ops) > 0; {
+		n := min(window, len(ops))
+		for i := range n {
+			kv.commands[i] = parse(ops[i].Data)
+			kv.keys[i] = kv.commands[i].key
+		}
+		st.Prefetch(kv.keys[:n])
+		for i := range n {
+			kv.commands[i].run(st, r)
+		}
+		ops = ops[n:]
 	}
-	st.Prefetch(kv.keys)
-	for i := range b.Ops {
-		run(b.Ops[i].Data, st, r)
-	}
-	clear(kv.keys)
+	clear(kv.commands[:])
+	clear(kv.keys[:])
 }
 
-var space = []byte(" ")
+// command is an operation in parts, which a space separates.
+type command struct {
+	name, key, rest []byte
+	more            bool // a space follows the key
+}
 
-func run(op []byte, st statemachine.State, r *statemachine.Results) {
-	command, rest, _ := bytes.Cut(op, space)
-	key, rest, more := bytes.Cut(rest, space)
-	if len(key) == 0 {
+func parse(op []byte) (c command) {
+	name, rest, _ := cut(op)
+	c.name = name
+	c.key, c.rest, c.more = cut(rest)
+	return c
+}
+
+// cut splits s at the first space.
+func cut(s []byte) (before, after []byte, found bool) {
+	if i := bytes.IndexByte(s, ' '); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, nil, false
+}
+
+func (c *command) run(st statemachine.State, r *statemachine.Results) {
+	if len(c.key) == 0 {
 		r.AddString("ERROR the command needs a key: put K V, get K, delete K, cas K OLD NEW")
 		return
 	}
-	if len(key) > MaxKey {
-		r.AddString("ERROR the key has " + strconv.Itoa(len(key)) + " bytes, the most allowed is " + strconv.Itoa(MaxKey))
+	if len(c.key) > MaxKey {
+		r.AddString("ERROR the key has " + strconv.Itoa(len(c.key)) + " bytes, the most allowed is " + strconv.Itoa(MaxKey))
 		return
 	}
-	switch string(command) {
+	switch string(c.name) {
 	case "put":
-		if !more {
+		if !c.more {
 			r.AddString("ERROR put needs a value: put K V")
 			return
 		}
-		st.Put(key, rest)
+		st.Put(c.key, c.rest)
 		r.Add(ok)
 	case "get", "delete":
-		if more {
-			r.AddString("ERROR " + string(command) + " takes a key and nothing else; a key holds no space")
-			return
-		}
-		value, found := st.Get(key)
-		switch {
-		case !found:
-			r.Add(notFound)
-		case command[0] == 'g':
-			give(r, "", value)
-		default:
-			st.Delete(key)
-			r.Add(ok)
-		}
+		c.getOrDelete(st, r)
 	case "cas":
-		compareAndSwap(key, rest, st, r)
+		c.compareAndSwap(st, r)
 	default:
 		r.AddString("ERROR unknown command: put K V, get K, delete K, cas K OLD NEW")
 	}
 }
 
-func compareAndSwap(key, rest []byte, st statemachine.State, r *statemachine.Results) {
-	before, after, complete := bytes.Cut(rest, space)
+func (c *command) getOrDelete(st statemachine.State, r *statemachine.Results) {
+	if c.more {
+		r.AddString("ERROR " + string(c.name) + " takes a key and nothing else; a key holds no space")
+		return
+	}
+	value, found := st.Get(c.key)
+	switch {
+	case !found:
+		r.Add(notFound)
+	case c.name[0] == 'g':
+		give(r, "", value)
+	default:
+		st.Delete(c.key)
+		r.Add(ok)
+	}
+}
+
+func (c *command) compareAndSwap(st statemachine.State, r *statemachine.Results) {
+	before, after, complete := cut(c.rest)
 	if !complete {
 		r.AddString("ERROR cas needs the old and the new value: cas K OLD NEW")
 		return
 	}
-	value, found := st.Get(key)
+	value, found := st.Get(c.key)
 	switch {
 	case !found:
 		r.Add(notFound)
 	case !bytes.Equal(value, before):
 		give(r, mismatch, value)
 	default:
-		st.Put(key, after)
+		st.Put(c.key, after)
 		r.Add(ok)
 	}
 }
