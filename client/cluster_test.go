@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pbft-go/pbft/config"
 	"github.com/pbft-go/pbft/server/replica/replicatest"
@@ -47,6 +48,22 @@ func (r *running) want(t *testing.T, code int, args ...string) string {
 	b.listen = func(string, string) (net.Listener, error) { return r.replies, nil }
 	b.want(t, code, append(args, "-c", r.file)...)
 	return b.stdout.String() + b.stderr.String()
+}
+
+// bench runs a benchmark and gives its standard output. It measures for as
+// long as this machine needs to answer a request at every point.
+func (r *running) bench(t *testing.T, args ...string) string {
+	t.Helper()
+	for d := 100 * time.Millisecond; ; d *= 2 {
+		b := newTestbed("")
+		all := append([]string{"bench", "-c", r.file, "--warmup", "50ms", "--duration", d.String()}, args...)
+		switch code := b.main(all); {
+		case code == exitOK:
+			return b.stdout.String()
+		case code != exitFailed || !strings.Contains(b.stderr.String(), "no request was answered") || d > time.Minute:
+			t.Fatalf("%q: exit code %d\nstdout: %s\nstderr: %s", all, code, &b.stdout, &b.stderr)
+		}
+	}
 }
 
 func TestMessagesOfTheProofOfConcept(t *testing.T) {

@@ -61,8 +61,11 @@ func share(total, parts, index int) int {
 }
 
 // answered is called by the client library; it must not block.
-func (p *place) answered(_ pbftclient.Result, err error) {
+func (p *place) answered(r pbftclient.Result, err error) {
 	x := p.lane
+	if err == nil {
+		err = x.l.o.micro.check(&r)
+	}
 	if err == nil {
 		x.shard.record(time.Since(p.from), nil)
 	} else {

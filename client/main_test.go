@@ -93,7 +93,7 @@ func TestWrongCommandLinesSayWhatIsAllowed(t *testing.T) {
 		{"outcome a -c " + sample + " x", `number "x": allowed are 0 to 9007199254740991`},
 		{"status now", "status takes no argument, not 1 arguments"},
 		{"dump -c " + sample + " --replica 4", "--replica is 4, there are replicas 0 to 3"},
-		{"bench --workload put", `--workload is "put", allowed are kv-put, kv-mixed and log`},
+		{"bench --workload put", `--workload is "put", allowed are kv-put, kv-mixed, log, 0/0, 4/0 and 0/4`},
 		{"bench --outstanding 10 --clients 11", "--clients is 11, allowed are 1 to 10"},
 		{"bench --clients 2 --connections 3", "--connections is 3, allowed are 1 to 2"},
 		{"bench --workload kv-put --size 10", "--size is 10, allowed are 11 to"},

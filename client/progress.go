@@ -19,15 +19,15 @@ type progress struct {
 	total time.Duration
 }
 
-// newProgress makes one if w is a terminal.
-func newProgress(w io.Writer, total time.Duration) *progress {
+// newProgress makes one, with a title, if w is a terminal.
+func newProgress(w io.Writer, title string, total time.Duration) *progress {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return &progress{
 		bar: progressbar.NewOptions64(total.Milliseconds(), progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription("bench"), progressbar.OptionSetWidth(40),
+			progressbar.OptionSetDescription(title), progressbar.OptionSetWidth(40),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false)),
 		since: time.Now(), total: total,
 	}

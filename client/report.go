@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -70,53 +67,12 @@ func newReport(o *benchOptions, c *cluster, f *figures, took time.Duration, begi
 	return r
 }
 
-// reportFile is where the JSON goes. It is opened before the load starts, so
-// that a name that does not work costs no benchmark.
-type reportFile struct {
-	w    io.Writer // nil: nowhere
-	file *os.File
-}
-
-func openReport(name string) (*reportFile, error) {
-	if name == "" || name == "-" {
-		return &reportFile{}, nil
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return nil, misused{fmt.Errorf("--json: %w", err)}
-	}
-	return &reportFile{w: f, file: f}, nil
-}
-
-func (r *reportFile) close() {
-	if r.file != nil {
-		_ = r.file.Close()
-	}
-}
-
-func (p *program) writeReport(r *report, o *benchOptions, to *reportFile) error {
-	j, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	j = append(j, '\n')
-	if o.json == "-" {
-		return p.print(j)
-	}
-	if to.w != nil {
-		if _, err := to.w.Write(j); err != nil {
-			return fmt.Errorf("--json: %w", err)
-		}
-	}
-	return p.print(r.table())
-}
-
 func (r *report) table() []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	loop := "closed loop"
+	loop := r.loop()
 	if r.TargetRate > 0 {
-		loop = fmt.Sprintf("open loop, %.0f/s asked for", r.TargetRate)
+		loop += fmt.Sprintf(", %.0f/s asked for", r.TargetRate)
 	}
 	fmt.Fprintf(w, "workload\t%s, %d bytes, %s\n", r.Workload, r.OperationBytes, loop)
 	fmt.Fprintf(w, "in flight\tat most %d, of %d client ids on %d connections\n", r.Outstanding, r.Clients, r.Connections)
@@ -126,8 +82,25 @@ func (r *report) table() []byte {
 	fmt.Fprintf(w, "latency ms\tp50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 	fmt.Fprintf(w, "CPU us/request\tclient %.2f + replicas %.2f = %.2f\n", r.CPU.Client, r.CPU.Replicas, r.CPU.Total)
 	fmt.Fprintf(w, "peak memory\treplicas %d MiB, client %d MiB\n", r.PeakMemory>>20, r.ClientMemory>>20)
+	for _, remark := range r.remarks() {
+		fmt.Fprintf(w, "%s\t%s\n", remark[0], remark[1])
+	}
+	_ = w.Flush() // into memory
+	return b.Bytes()
+}
+
+// loop is closed without a rate.
+func (r *report) loop() string {
+	if r.TargetRate > 0 {
+		return "open loop"
+	}
+	return "closed loop"
+}
+
+// remarks are what went wrong, each with its kind before it.
+func (r *report) remarks() (all [][2]string) {
 	if r.Answered < r.Replicas {
-		fmt.Fprintf(w, "not counted\t%d of %d replicas did not tell their CPU and memory\n", r.Replicas-r.Answered, r.Replicas)
+		all = append(all, [2]string{"not counted", fmt.Sprintf("%d of %d replicas did not tell their CPU and memory", r.Replicas-r.Answered, r.Replicas)})
 	}
 	texts := make([]string, 0, len(r.ErrorTexts))
 	for text := range r.ErrorTexts {
@@ -135,10 +108,9 @@ func (r *report) table() []byte {
 	}
 	slices.Sort(texts)
 	for _, text := range texts {
-		fmt.Fprintf(w, "error\t%d times %s\n", r.ErrorTexts[text], printable(text))
+		all = append(all, [2]string{"error", fmt.Sprintf("%d times %s", r.ErrorTexts[text], printable(text))})
 	}
-	_ = w.Flush() // into memory
-	return b.Bytes()
+	return all
 }
 
 func ms(us int64) string { return fmt.Sprintf("%.2f", float64(us)/1000) }

@@ -20,6 +20,7 @@ type workload struct {
 	size    int
 	padding []byte
 	slab    []byte
+	fixed   []byte // the only operation, if there is one
 }
 
 // newWorkload makes the one of the client with the given index.
@@ -27,13 +28,22 @@ func newWorkload(o *benchOptions, index int) *workload {
 	w := &workload{
 		random: rand.New(rand.NewPCG(o.seed, uint64(index))),
 		kind:   o.workload, keys: o.keys, digits: o.digits(), size: o.size,
-		padding: make([]byte, o.size),
 	}
-	const letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
-	for i := range w.padding {
-		w.padding[i] = letters[w.random.IntN(len(letters))]
+	w.padding = letters(w.random, o.size)
+	if o.micro != nil {
+		w.fixed = o.micro.operation(index, w.padding)
 	}
 	return w
+}
+
+// letters are n bytes of text.
+func letters(random *rand.Rand, n int) []byte {
+	const all = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = all[random.IntN(len(all))]
+	}
+	return b
 }
 
 // digits is the width of a key's number.
@@ -41,7 +51,7 @@ func (o *benchOptions) digits() int { return len(strconv.Itoa(o.keys - 1)) }
 
 // smallest is the least size of an operation, in bytes.
 func (o *benchOptions) smallest() int {
-	if o.workload == "log" {
+	if o.workload == "log" || o.micro != nil {
 		return 1
 	}
 	return len("put k ") + o.digits()
@@ -49,10 +59,10 @@ func (o *benchOptions) smallest() int {
 
 func (o *benchOptions) checkWorkload() error {
 	switch o.workload {
-	case "log", "kv-put", "kv-mixed":
+	case "log", "kv-put", "kv-mixed", "0/0", "4/0", "0/4":
 		return nil
 	}
-	return fmt.Errorf("--workload is %q, allowed are kv-put, kv-mixed and log", o.workload)
+	return fmt.Errorf("--workload is %q, allowed are kv-put, kv-mixed, log, 0/0, 4/0 and 0/4", o.workload)
 }
 
 // suits checks that the cluster answers and runs what the workload is for.
@@ -60,9 +70,16 @@ func (o *benchOptions) suits(answers []statusAnswer) error {
 	if err := checkQuorum(answers); err != nil {
 		return err
 	}
+	instead := "log"
+	switch o.workload {
+	case "log", "0/0", "4/0":
+		return nil // any bytes are an operation of the log
+	case "0/4":
+		instead = "0/0 or 4/0"
+	}
 	for i, a := range answers {
-		if a.err == nil && o.workload != "log" && a.value.GetStateMachine() == "log" {
-			return misused{fmt.Errorf("--workload %s needs a key-value store, replica %d runs state machine %q: set state_machine: kv in the configuration, or take --workload log", o.workload, i, a.value.GetStateMachine())}
+		if machine := a.value.GetStateMachine(); a.err == nil && machine == "log" {
+			return misused{fmt.Errorf("--workload %s needs a key-value store, replica %d runs state machine %q: set state_machine: kv in the configuration, or take --workload %s", o.workload, i, machine, instead)}
 		}
 	}
 	return nil
@@ -70,6 +87,9 @@ func (o *benchOptions) suits(answers []statusAnswer) error {
 
 // next makes an operation, which nobody changes afterwards.
 func (w *workload) next() []byte {
+	if w.fixed != nil {
+		return w.fixed
+	}
 	if len(w.slab) < w.size {
 		w.slab = make([]byte, max(slabSize, w.size))
 	}
