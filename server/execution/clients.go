@@ -41,6 +41,14 @@ func (t *clientTable) find(name []byte) *client {
 	return c
 }
 
+// intern is a client's name, that of its entry if there is one.
+func (t *clientTable) intern(name []byte) string {
+	if c := t.find(name); c != nil {
+		return c.name
+	}
+	return string(name)
+}
+
 // open finds or makes the entry of a client that executes at n. If the table
 // is full the client with the smallest (last execution, id) is evicted: from
 // replicated data alone, so all replicas evict the same one.

@@ -63,6 +63,7 @@ type Engine struct {
 	underway    *underway     // or nil
 	checkpointN uint64        // number of the last one begun
 	run         run           // the batch at work
+	out         Output        // of it
 }
 
 // New makes an engine with an empty state.
@@ -82,7 +83,8 @@ func New(c Config, sm statemachine.StateMachine) (*Engine, error) {
 	return e, nil
 }
 
-// Output is what became of a batch. It shares no memory with later ones.
+// Output is what became of a batch. All of it but Executed and State is valid
+// until the next batch.
 type Output struct {
 	Executed consensus.Executed
 	Blocks   []Block        // one per (client, session), in order of first appearance
@@ -95,12 +97,13 @@ type Block struct {
 	Session uint64
 	Results []crypto.Result // in batch order
 	Digest  crypto.Digest
-	Items   []Item // parallel to Results
+	Singles []Single // by rising Result
 }
 
-// Item is what steers the reply to one request.
-type Item struct {
-	Origin     uint16 // replica that admitted it, plus one; 0: none
+// Single is a reply that goes elsewhere than to the session's streams.
+type Single struct {
+	Result     int    // in Results
+	Origin     uint16 // replica that admitted the request, plus one; 0: none
 	URL, Op    []byte // alias the batch
 	ClientTime uint64
 	Executed   bool // now, not before
@@ -114,7 +117,9 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 		panic(fmt.Sprintf("execution: batch %d behind %d (a bug: please report it)", x.N, e.lastN))
 	}
 	e.lastN = x.N
-	out := &Output{Executed: consensus.Executed{N: x.N}}
+	e.run.reset()
+	e.out = Output{Executed: consensus.Executed{N: x.N}, Blocks: e.out.Blocks[:0]}
+	out := &e.out
 	entry := &LogEntry{Digest: x.Digest, View: x.View, TimeUS: x.TimeUS, Header: message.Header{Epoch: x.Epoch, N: x.N}}
 	if x.Batch != nil {
 		entry.Header, entry.batch = x.Batch.Header, x.Batch

@@ -86,6 +86,14 @@ func (l *lab) Execute(x *consensus.Exec) *Output {
 	return out
 }
 
+// ran tells of each request of the last batch whether it was executed then.
+func (l *lab) ran() (list []bool) {
+	for _, o := range l.history.entries[len(l.history.entries)-1].outcomes {
+		list = append(list, o.executed)
+	}
+	return list
+}
+
 // next is the batch of the given groups behind the last one.
 func (l *lab) next(groups ...crypto.GroupView) *consensus.Exec {
 	l.timeUS += 10

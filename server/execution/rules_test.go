@@ -88,7 +88,7 @@ func TestSection4_7_Rule2_RepetitionsGetTheStoredReplyWithItsN(t *testing.T) {
 	out := l.exec(group(t, "a", 7, op{5, "other data"}, op{6, "six"}))
 	wantOutcome(t, out.Blocks[0].Results[0], crypto.StatusOK, 1, "first")
 	wantOutcome(t, out.Blocks[0].Results[1], crypto.StatusOK, 2, "six")
-	if items := out.Blocks[0].Items; items[0].Executed || !items[1].Executed {
+	if ran := l.ran(); ran[0] || !ran[1] {
 		t.Fatal("only the second was executed now")
 	}
 }
@@ -119,11 +119,11 @@ func TestSection4_7_Rule2_RepetitionsInsideABatchGetItsResult(t *testing.T) {
 	if len(out.Blocks) != 2 || len(got.Results) != 6 {
 		t.Fatalf("%d blocks, %d results", len(out.Blocks), len(got.Results))
 	}
+	if ran, want := l.ran(), []bool{true, true, true, false, false, false, false}; !slices.Equal(ran, want) {
+		t.Fatalf("executed %v, want %v", ran, want)
+	}
 	for i, r := range got.Results {
 		wantOutcome(t, r, crypto.StatusOK, 1, []string{"one", long}[i%2])
-		if got.Items[i].Executed != (i < 2) {
-			t.Fatalf("result %d: executed %v", i, got.Items[i].Executed)
-		}
 	}
 }
 
@@ -262,7 +262,7 @@ func TestSection4_7_AnEvictedClientStartsAnew(t *testing.T) {
 	if want := []string{"atrue", "btrue", "afalse"}; !slices.Equal(got, want) {
 		t.Fatalf("windows %q, want %q", got, want)
 	}
-	if !out.Blocks[0].Items[1].Executed {
+	if !l.ran()[2] {
 		t.Fatal("not executed again")
 	}
 }
@@ -313,9 +313,6 @@ func TestSection3_5_OneBlockPerClientAndSessionInOrderOfFirstAppearance(t *testi
 		if b.Digest != l.cfg.Cluster.BlockDigest(list) {
 			t.Errorf("%s: the digest is not that of the list", line)
 		}
-		if len(b.Items) != len(b.Results) {
-			t.Errorf("%s: %d items", line, len(b.Items))
-		}
 		got = append(got, line)
 	}
 	if want := []string{"b2: 2p 4s", "a1: 5q 4t", "b1: 1old 3r"}; !slices.Equal(got, want) {
@@ -323,14 +320,25 @@ func TestSection3_5_OneBlockPerClientAndSessionInOrderOfFirstAppearance(t *testi
 	}
 }
 
-func TestSection3_5_ItemsSteerTheReplies(t *testing.T) {
+func TestSection3_5_SinglesGoElsewhereThanToTheStreams(t *testing.T) {
 	l := newLab(t, &echo{}, nil)
+	const url = "http://localhost/reply"
 	g := crypto.Group{Client: "a", Session: 1, Origin: 3, Requests: []crypto.Request{
-		{Number: 1, Kind: crypto.KindOperation, Op: []byte("x"), ClientTime: 9, ReplyURL: []byte("http://localhost/reply")},
+		{Number: 1, Kind: crypto.KindOperation, Op: []byte("x"), ClientTime: 9, ReplyURL: []byte(url)},
 	}}
-	it := l.exec(view(t, &g)).Blocks[0].Items[0]
-	if it.Origin != 3 || string(it.URL) != "http://localhost/reply" || string(it.Op) != "x" || it.ClientTime != 9 || !it.Executed {
-		t.Fatalf("got %+v", it)
+	posted := crypto.Group{Client: "a", Session: 1, Requests: []crypto.Request{
+		{Number: 0, Kind: crypto.KindOperation, Op: []byte("y")},
+		{Number: 1, Kind: crypto.KindOperation, Op: []byte("x"), ReplyURL: []byte(url)},
+	}}
+	singles := l.exec(view(t, &g), view(t, &posted)).Blocks[0].Singles
+	if len(singles) != 2 {
+		t.Fatalf("%+v, want one of each group", singles)
+	}
+	if x := singles[0]; x.Result != 0 || x.Origin != 3 || string(x.URL) != url || string(x.Op) != "x" || x.ClientTime != 9 || !x.Executed {
+		t.Fatalf("got %+v", x)
+	}
+	if x := singles[1]; x.Result != 2 || x.Origin != 0 || string(x.URL) != url || x.Executed {
+		t.Fatalf("got %+v", x)
 	}
 }
 
@@ -376,16 +384,16 @@ func TestOtherKindsUseTheirNumberUpWithoutTheApplication(t *testing.T) {
 	}
 }
 
-func TestResultsOutliveLaterBatches(t *testing.T) {
+func TestWhatIsLookedUpOutlivesLaterBatches(t *testing.T) {
 	l := newLab(t, &echo{}, nil)
-	first := l.exec(group(t, "a", 1, op{1, "first"}))
-	again := l.exec(group(t, "a", 1, op{1, "first"}))
+	executed := l.exec(group(t, "a", 1, op{1, "first"})).Executed
 	looked, _ := l.Lookup("a", 1, 1)
 	for x := range uint64(1000) {
 		l.one("a", 1, x+2, text(int(x%100)))
 	}
-	for _, r := range []crypto.Result{first.Blocks[0].Results[0], again.Blocks[0].Results[0], looked} {
-		wantOutcome(t, r, crypto.StatusOK, 1, "first")
+	wantOutcome(t, looked, crypto.StatusOK, 1, "first")
+	if w := executed.Windows; len(w) != 1 || w[0].Client != "a" || w[0].Low != 0 || w[0].Bits[0] != 2 {
+		t.Errorf("windows of the first batch: %+v", w)
 	}
 }
 

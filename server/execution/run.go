@@ -10,12 +10,12 @@ import (
 	"github.com/pbft-go/pbft/server/statemachine"
 )
 
-// run is the batch at work. Its memory is reused from batch to batch; between
-// them it refers to nothing of them.
+// run is the batch at work. Its memory is reused from batch to batch.
 type run struct {
-	calls   []call
-	batch   statemachine.Batch
-	results statemachine.Results
+	calls    []call
+	batch    statemachine.Batch
+	results  statemachine.Results
+	outcomes []crypto.Result // of all requests, block by block
 	evicted []string
 	blocks  map[blockKey]int // index in Output.Blocks
 	counts  []int            // requests by block
@@ -41,6 +41,7 @@ const keepList = 1 << 20
 func (r *run) reset() {
 	clear(r.calls)
 	clear(r.batch.Ops)
+	clear(r.outcomes)
 	clear(r.evicted)
 	clear(r.blocks)
 	r.calls, r.batch.Ops, r.evicted, r.counts = r.calls[:0], r.batch.Ops[:0], r.evicted[:0], r.counts[:0]
@@ -59,7 +60,6 @@ func (e *Engine) perform(x *consensus.Exec, out *Output, entry *LogEntry) {
 	e.finish(entry)
 	e.digestBlocks(out)
 	e.reportWindows(x.N, out)
-	e.run.reset()
 }
 
 // makeBlocks makes an empty block of the right size for each (client,
@@ -74,17 +74,17 @@ func (e *Engine) makeBlocks(b *message.Batch, out *Output) {
 		at, ok := r.blocks[blockKey{string(g.Client), g.Session}]
 		if !ok {
 			at = len(out.Blocks)
-			out.Blocks = append(out.Blocks, Block{Client: string(g.Client), Session: g.Session})
+			out.Blocks = append(out.Blocks, Block{Client: e.clients.intern(g.Client), Session: g.Session})
 			r.blocks[blockKey{out.Blocks[at].Client, g.Session}] = at
 			r.counts = append(r.counts, 0)
 		}
 		r.counts[at] += g.Count
 	}
 	count := int(b.Header.Count)
-	results, items := make([]crypto.Result, count), make([]Item, count)
+	r.outcomes = slices.Grow(r.outcomes[:0], count)[:count]
 	at := 0
 	for i, n := range r.counts {
-		out.Blocks[i].Results, out.Blocks[i].Items = results[at:at:at+n], items[at:at:at+n]
+		out.Blocks[i].Results = r.outcomes[at:at:at+n]
 		at += n
 	}
 	r.calls = slices.Grow(r.calls, count)
@@ -122,8 +122,13 @@ func (e *Engine) admit(b *message.Batch, n uint64, out *Output) {
 			if fresh {
 				c.mark(req.Number, n, g.Session, result.Status, len(r.calls))
 			}
+			if g.Origin != 0 || len(req.ReplyURL) > 0 {
+				block.Singles = append(block.Singles, Single{
+					Result: len(block.Results), Origin: g.Origin,
+					URL: req.ReplyURL, Op: req.Op, ClientTime: req.ClientTime, Executed: k.run,
+				})
+			}
 			block.Results = append(block.Results, result)
-			block.Items = append(block.Items, Item{Origin: g.Origin, URL: req.ReplyURL, Op: req.Op, ClientTime: req.ClientTime, Executed: k.run})
 			k.result = &block.Results[len(block.Results)-1]
 			r.calls = append(r.calls, k)
 		}
@@ -146,16 +151,13 @@ func (e *Engine) apply(x *consensus.Exec) {
 // finish puts the results into the client table and the reply blocks.
 func (e *Engine) finish(entry *LogEntry) {
 	r := &e.run
-	slab := make([]byte, 0, r.results.Size())
 	entry.outcomes = make([]outcome, len(r.calls))
 	next := 0
 	for i := range r.calls {
 		k := &r.calls[i]
 		if k.run {
-			at := len(slab)
-			slab = append(slab, r.results.Get(next)...)
+			k.result.Value = r.results.Get(next)
 			next++
-			k.result.Value = slab[at:len(slab):len(slab)]
 			// A later request of the batch may have closed the number.
 			if k.result.Number >= k.client.low {
 				e.clients.settle(k.client, k.result.Number, k.result.Value)

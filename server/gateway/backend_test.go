@@ -136,7 +136,7 @@ func (f *fake) order(g crypto.GroupView) {
 			f.table[waitKey{client, r.Number}] = executed{g.Session, res}
 		}
 		b.Results = append(b.Results, res)
-		b.Items = append(b.Items, execution.Item{Origin: g.Origin, URL: r.ReplyURL, Op: r.Op, ClientTime: r.ClientTime, Executed: true})
+		b.Singles = append(b.Singles, execution.Single{Origin: g.Origin, URL: r.ReplyURL, Op: r.Op, ClientTime: r.ClientTime, Executed: true})
 	}
 	n, view := f.next, f.info.View
 	f.mu.Unlock()
@@ -146,7 +146,7 @@ func (f *fake) order(g crypto.GroupView) {
 	}
 	b.Digest = f.server.cluster.BlockDigest(list)
 	f.server.DeliverBlock(n, view, &b)
-	for i, it := range b.Items {
+	for i, it := range b.Singles {
 		if it.Origin != 0 {
 			f.reply(message.Reply{View: view, Client: client, Session: g.Session, Result: b.Results[i]})
 		}

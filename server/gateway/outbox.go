@@ -23,14 +23,23 @@ const (
 )
 
 // outbox holds what waits for one session stream. Anybody adds; the stream's
-// sender takes.
+// sender takes. What is added is encoded at once: it keeps nothing alive, and
+// takes the place that it will take on the wire.
 type outbox struct {
 	wake chan struct{} // something was added, or the stream must end
 
 	mu      sync.Mutex
-	waiting wire.SessionResponse
+	info    *wire.ServerInfo // the newest one, or nil
+	waiting []response
+	usual   int   // bytes of the response before
 	bytes   int   // waiting, or taken and not sent yet
 	err     error // why the stream must end
+}
+
+// response is a SessionResponse in the making.
+type response struct {
+	data           []byte
+	items, results int
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
@@ -38,47 +47,56 @@ func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 func (o *outbox) addInfo(info *wire.ServerInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting.Info = info // a newer one replaces one that still waits
+	o.info = info // a newer one replaces one that still waits
 	o.signal()
 }
 
 func (o *outbox) addBlock(b wire.Block) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.reserve(blockSize(&b)) {
-		o.waiting.Blocks = append(o.waiting.Blocks, b)
-	}
+	o.add(blockSize(&b), len(b.Results), &wire.SessionResponse{Blocks: []wire.Block{b}})
 }
 
 func (o *outbox) addSingle(x wire.Single) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.reserve(singleSize(&x)) {
-		o.waiting.Singles = append(o.waiting.Singles, x)
-	}
+	o.add(singleSize(&x), 0, &wire.SessionResponse{Singles: []wire.Single{x}})
 }
 
 func (o *outbox) addRefusal(r wire.Refusal) {
 	r.Message = clip(r.Message, maxRefusalText)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.reserve(refusalSize(&r)) {
-		o.waiting.Refusals = append(o.waiting.Refusals, r)
-	}
+	o.add(refusalSize(&r), 0, &wire.SessionResponse{Refusals: []wire.Refusal{r}})
 }
 
-// reserve makes room for size bytes, or ends the stream where there is none.
-func (o *outbox) reserve(size int) bool {
+// add encodes one item of at most size bytes that holds so many results, or
+// ends the stream where there is no room.
+func (o *outbox) add(size, results int, item *wire.SessionResponse) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.err != nil {
-		return false
+		return
 	}
-	o.bytes += size
-	if o.bytes > outboxBytes {
+	if o.bytes+size > outboxBytes {
 		o.end(status.Errorf(codes.ResourceExhausted, "more than %d bytes of replies wait because the client does not read: open another stream and ask again", outboxBytes))
-		return false
+		return
 	}
+	r := o.room(size, results)
+	before := len(r.data)
+	r.data = item.Append(r.data)
+	r.items++
+	r.results += results
+	o.bytes += len(r.data) - before
 	o.signal()
-	return true
+}
+
+// room is the response that an item goes into: a new one if it does not fit
+// into the last.
+func (o *outbox) room(size, results int) *response {
+	if n := len(o.waiting); n > 0 {
+		r := &o.waiting[n-1]
+		if r.items < wire.MaxItems && len(r.data)+size <= responseBytes && r.results+results <= wire.MaxRequests {
+			return r
+		}
+		o.usual = len(r.data)
+	}
+	o.waiting = append(o.waiting, response{data: make([]byte, 0, max(size, o.usual))})
+	return &o.waiting[len(o.waiting)-1]
 }
 
 // fail ends the stream with err, a gRPC status, or nil for OK.
@@ -92,7 +110,7 @@ func (o *outbox) fail(err error) {
 
 func (o *outbox) end(err error) {
 	o.err = err
-	o.waiting = wire.SessionResponse{}
+	o.info, o.waiting = nil, nil
 	o.signal()
 }
 
@@ -103,61 +121,38 @@ func (o *outbox) signal() {
 	}
 }
 
-// take hands over all that waits, or why the stream must end. Its bytes count
-// until they are released.
-func (o *outbox) take() (wire.SessionResponse, error) {
+// take hands over all that waits as messages in parts, or says why the stream
+// must end. Their bytes count until they are released.
+func (o *outbox) take() (messages [][][]byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r := o.waiting
-	o.waiting = wire.SessionResponse{}
-	return r, o.err
-}
-
-// release says that size bytes were sent.
-func (o *outbox) release(size int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.bytes -= size
-}
-
-// pack moves from the front of r what fits into one message. At least one item
-// is moved, and size is what was reserved for all of them.
-func pack(r *wire.SessionResponse) (part wire.SessionResponse, size int) {
-	results := 0
-	part.Info, r.Info = r.Info, nil
-	room := func(count, bytes, more int) bool {
-		fits := count < wire.MaxItems && size+bytes <= responseBytes && results+more <= wire.MaxRequests
-		if !fits && (size > 0 || count > 0) {
-			return false
+	for i := range o.waiting {
+		messages = append(messages, [][]byte{o.waiting[i].data})
+		o.usual = len(o.waiting[i].data)
+	}
+	if o.info != nil {
+		first := (&wire.SessionResponse{Info: o.info}).Append(nil)
+		if len(messages) == 0 {
+			messages = append(messages, nil)
 		}
-		size += bytes
-		results += more
-		return true
+		o.bytes += len(first)
+		messages[0] = append([][]byte{first}, messages[0]...)
 	}
-	n := 0
-	for n < len(r.Refusals) && room(n, refusalSize(&r.Refusals[n]), 0) {
-		n++
-	}
-	part.Refusals, r.Refusals = r.Refusals[:n], r.Refusals[n:]
-	n = 0
-	for n < len(r.Blocks) && room(n, blockSize(&r.Blocks[n]), len(r.Blocks[n].Results)) {
-		n++
-	}
-	part.Blocks, r.Blocks = r.Blocks[:n], r.Blocks[n:]
-	n = 0
-	for n < len(r.Singles) && room(n, singleSize(&r.Singles[n]), 0) {
-		n++
-	}
-	part.Singles, r.Singles = r.Singles[:n], r.Singles[n:]
-	return part, size
+	o.info, o.waiting = nil, o.waiting[:0]
+	clear(o.waiting[:cap(o.waiting)])
+	return messages, o.err
 }
 
-// empty reports whether nothing is left to send.
-func empty(r *wire.SessionResponse) bool {
-	return r.Info == nil && len(r.Blocks) == 0 && len(r.Singles) == 0 && len(r.Refusals) == 0
+// release says that a message was sent.
+func (o *outbox) release(message [][]byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, part := range message {
+		o.bytes -= len(part)
+	}
 }
 
-// The sizes below are at least those on the wire, and about those in memory.
+// The sizes below are at least those on the wire.
 
 func blockSize(b *wire.Block) int {
 	size := 96

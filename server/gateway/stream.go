@@ -54,23 +54,18 @@ func (t *stream) send() error {
 		case <-t.s.stopping:
 			return status.Error(codes.Unavailable, errStopping.Error())
 		}
-		r, err := t.out.take()
+		messages, err := t.out.take()
 		if err != nil {
 			return err
 		}
-		for !empty(&r) {
-			part, size := pack(&r)
-			b := part.Append(make([]byte, 0, size+infoSize))
-			if err := t.g.SendMsg(&wire.Segments{Parts: [][]byte{b}}); err != nil {
+		for _, m := range messages {
+			if err := t.g.SendMsg(&wire.Segments{Parts: m}); err != nil {
 				return err
 			}
-			t.out.release(size)
+			t.out.release(m)
 		}
 	}
 }
-
-// infoSize is room for a ServerInfo, which is not counted in the outbox.
-const infoSize = 128
 
 // read takes the client's messages until the stream ends. It returns the
 // status to end the stream with.

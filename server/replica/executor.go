@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -144,7 +145,8 @@ func (x *executor) pause() {
 // perform executes a batch, tells the core and answers the clients.
 func (x *executor) perform(e *consensus.Exec) {
 	out := x.engine.Execute(e)
-	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &out.Executed}})
+	done := out.Executed // the core reads it later
+	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &done}})
 	x.checkpointReady(out.State)
 	if !e.Answer {
 		return
@@ -167,15 +169,17 @@ func (x *executor) checkpointReady(s *message.State) {
 // that it names.
 func (x *executor) answer(n, view uint64, b *execution.Block) {
 	x.r.gateway.DeliverBlock(n, view, b)
-	for i := range b.Items {
-		it := &b.Items[i]
+	for i := range b.Singles {
+		it := &b.Singles[i]
+		res := b.Results[it.Result]
+		res.Value = bytes.Clone(res.Value) // it outlives the batch
 		if it.Origin != 0 {
-			x.sendReply(int(it.Origin)-1, &message.Reply{View: view, Client: b.Client, Session: b.Session, Result: b.Results[i]})
+			x.sendReply(int(it.Origin)-1, &message.Reply{View: view, Client: b.Client, Session: b.Session, Result: res})
 		}
 		if len(it.URL) > 0 && it.Executed {
 			x.r.gateway.PostReply(gateway.Posting{
-				View: view, Client: b.Client, Number: b.Results[i].Number, N: b.Results[i].N,
-				URL: it.URL, ClientTime: it.ClientTime, Op: it.Op, Result: b.Results[i],
+				View: view, Client: b.Client, Number: res.Number, N: res.N,
+				URL: it.URL, ClientTime: it.ClientTime, Op: it.Op, Result: res,
 			})
 		}
 	}
