@@ -16,10 +16,10 @@ type run struct {
 	batch    statemachine.Batch
 	results  statemachine.Results
 	outcomes []crypto.Result // of all requests, block by block
-	evicted []string
-	blocks  map[blockKey]int // index in Output.Blocks
-	counts  []int            // requests by block
-	list    []byte
+	evicted  []string
+	blocks   map[blockKey]int // index in Output.Blocks
+	counts   []int            // requests by block
+	list     []byte
 }
 
 // call is one request on its way through execution.
@@ -84,7 +84,7 @@ func (e *Engine) makeBlocks(b *message.Batch, out *Output) {
 	r.outcomes = slices.Grow(r.outcomes[:0], count)[:count]
 	at := 0
 	for i, n := range r.counts {
-		out.Blocks[i].Results = r.outcomes[at:at:at+n]
+		out.Blocks[i].Results = r.outcomes[at : at : at+n]
 		at += n
 	}
 	r.calls = slices.Grow(r.calls, count)
