@@ -94,6 +94,16 @@ func (c *chunk) find(key []byte) (at place) {
 	return at
 }
 
+// value is the long value in a place, or nil, and whether its entry has the
+// digest.
+func (c *chunk) value(at place) (value []byte, sealed bool) {
+	if !at.isLarge {
+		return nil, false
+	}
+	digest := c.data[at.offset+at.size-len(noDigest) : at.offset+at.size]
+	return c.more.large[at.large], !bytes.Equal(digest, noDigest[:])
+}
+
 // put puts an entry, and its value if that is a long one, in a place.
 func (c *chunk) put(at place, entry, large []byte) {
 	if grow := len(entry) - at.size; grow != 0 {

@@ -10,13 +10,15 @@ import (
 // bucket that changes, written one behind the other.
 type past struct {
 	periods []*period // oldest first; the last one goes on
-	spare   *period   // for its memory
+	retired *period   // for its memory
+	spare   spare
 }
 
 // period is what buckets were at its beginning, if they changed in it.
 type period struct {
 	held     bool // a snapshot of its beginning is in use
 	images   []image
+	replaced [][]byte // long values that the images hold, and the store does not any more
 	segments [][]byte // the images' data, one behind the other
 	used     int      // segments in use
 	index    map[int]int
@@ -36,8 +38,8 @@ const segmentSize = 1 << 20
 
 // begin ends the period and begins another.
 func (p *past) begin(s *Store) *Snapshot {
-	next := p.spare
-	if p.spare = nil; next == nil {
+	next := p.retired
+	if p.retired = nil; next == nil {
 		next = &period{}
 	}
 	next.held = true
@@ -62,6 +64,16 @@ func (p *past) keep(i int, b *chunk) {
 		}
 	})
 	now.images = append(now.images, m)
+}
+
+// replaced takes a long value that the store does not need any more, or nil.
+// One that is sealed was there when the period began: its image may hold it.
+func (p *past) replaced(value []byte, sealed bool) {
+	if last := len(p.periods) - 1; sealed && last >= 0 {
+		p.periods[last].replaced = append(p.periods[last].replaced, value)
+	} else {
+		p.spare.add(value)
+	}
 }
 
 // room is space for so many bytes.
@@ -101,13 +113,18 @@ func (p *past) release() {
 	for len(p.periods) > 0 && !p.periods[0].held {
 		old := p.periods[0]
 		p.periods = p.periods[1:]
+		p.spare.clear() // what was not used in the meantime
+		for _, value := range old.replaced {
+			p.spare.add(value)
+		}
+		clear(old.replaced)
 		clear(old.images)
 		for i := range old.used {
 			old.segments[i] = old.segments[i][:0]
 		}
 		// What was not needed this time is given back.
-		*old = period{images: old.images[:0], segments: old.segments[:old.used:old.used]}
-		p.spare = old
+		*old = period{images: old.images[:0], replaced: old.replaced[:0], segments: old.segments[:old.used:old.used]}
+		p.retired = old
 	}
 }
 

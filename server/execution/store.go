@@ -105,7 +105,7 @@ func (s *Store) Put(key, value []byte) {
 	e := crypto.AppendBytes(s.entry[:0], key)
 	var large []byte
 	if len(value) > maxInline {
-		large = append([]byte(nil), value...)
+		large = s.past.spare.copy(value)
 		e = append(crypto.AppendU32(e, uint32(len(value))), noDigest[:]...)
 	} else {
 		e = crypto.AppendBytes(e, value)
@@ -113,7 +113,9 @@ func (s *Store) Put(key, value []byte) {
 	s.entry = e
 	b := &s.buckets[i]
 	c := b.part(key)
-	c.put(c.find(key), e, large)
+	at := c.find(key)
+	s.past.replaced(c.value(at))
+	c.put(at, e, large)
 	if len(c.data) > chunkSize {
 		b.split(c)
 	}
@@ -130,7 +132,9 @@ func (s *Store) Delete(key []byte) {
 		s.firstChange(i)
 	}
 	c := b.part(key)
-	c.remove(c.find(key))
+	at := c.find(key)
+	s.past.replaced(c.value(at))
+	c.remove(at)
 	if len(c.data) == 0 {
 		b.drop(c)
 	}

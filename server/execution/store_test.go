@@ -134,49 +134,69 @@ func TestChunksChangeNoDigest(t *testing.T) {
 	}
 }
 
+// moment is a snapshot, and the root that its store had.
+type moment struct {
+	snapshot *Snapshot
+	root     crypto.Digest
+}
+
+// check checks and releases the snapshot.
+func (m *moment) check(t *testing.T) {
+	t.Helper()
+	if got := m.snapshot.Root(); got != m.root {
+		t.Fatalf("snapshot: root %s, was %s", got, m.root)
+	}
+	m.snapshot.Release()
+}
+
 func TestSnapshotsAreUnaffectedByLaterWrites(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 4))
 	s := NewStore(testCluster)
-	type moment struct {
-		snapshot *Snapshot
-		root     crypto.Digest
-	}
 	var moments []moment
-	for i := range 60 {
+	model := contents{}
+	for range 200 {
 		for range 40 {
 			k := sameBucket[rnd.IntN(len(sameBucket))]
+			v := bytes.Repeat([]byte{byte(rnd.IntN(256))}, maxInline+rnd.IntN(2)*rnd.IntN(2*spareStep))
 			switch rnd.IntN(3) {
 			case 0:
 				s.Delete(k)
-			case 1:
-				s.Put(k, []byte(text(maxInline))) // in place, at times
+				delete(model, string(k))
 			default:
-				s.Put(k, bytes.Repeat([]byte{byte(rnd.IntN(256))}, maxInline+rnd.IntN(2)))
+				s.Put(k, v)
+				model[string(k)] = string(v)
 			}
 			if rnd.IntN(20) == 0 {
 				s.Digest(1)
 			}
 		}
-		if i == 30 { // in any order
-			for _, gone := range []int{3, 0, 1, 29, 2, 7} {
-				moments[gone].snapshot.Release()
-				moments[gone].snapshot = nil
-			}
-		}
 		moments = append(moments, moment{snapshot: s.Checkpoint()})
-		moments[i].root = s.Root()
+		moments[len(moments)-1].root = s.Root()
+		for len(moments) > 4 { // in any order; their memory is used again
+			gone := rnd.IntN(len(moments))
+			moments[gone].check(t)
+			moments = slices.Delete(moments, gone, gone+1)
+		}
+		model.check(t, s)
 	}
-	for i, m := range moments {
-		if m.snapshot == nil {
-			continue
-		}
-		if got := m.snapshot.Root(); got != m.root {
-			t.Fatalf("snapshot %d: root %s, was %s", i, got, m.root)
-		}
-		m.snapshot.Release()
+	for _, m := range moments {
+		m.check(t)
 	}
 	if len(s.past.periods) > 0 {
 		t.Fatalf("%d periods are kept for nobody", len(s.past.periods))
+	}
+}
+
+// contents is what a store should hold.
+type contents map[string]string
+
+func (m contents) check(t *testing.T, s *Store) {
+	t.Helper()
+	for _, k := range sameBucket {
+		got, ok := s.Get(k)
+		if want, there := m[string(k)]; ok != there || string(got) != want {
+			t.Fatalf("%q holds %.10q… (%d bytes, %v), want %.10q… (%d bytes, %v)", k, got, len(got), ok, want, len(want), there)
+		}
 	}
 }
 
