@@ -5,11 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/pbft-go/pbft/config"
 	"github.com/pbft-go/pbft/server/replica"
 )
+
+// gcPercent is how much the heap grows between collections, unless GOGC says
+// otherwise. Most of it holds no pointers, so that a collection costs little,
+// while memory that is touched for the first time costs much.
+const gcPercent = 50
 
 // runner is a replica that holds its ports.
 type runner interface {
@@ -35,6 +42,9 @@ func (p *program) serve(o *options) error {
 	}
 	if o.gomaxprocs > 0 {
 		runtime.GOMAXPROCS(o.gomaxprocs)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	logs, err := openLogs(p.stderr, o, indices)
 	if err != nil {

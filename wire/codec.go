@@ -9,8 +9,16 @@ import (
 )
 
 // Raw is one received message as protobuf bytes. Data is a fresh slice that
-// belongs to the receiver.
-type Raw struct{ Data []byte }
+// belongs to the receiver, unless Reuse is set: then it is the slice of the
+// message before, if that has room.
+type Raw struct {
+	Data  []byte
+	Reuse bool
+}
+
+// maxReuse is the largest slice that is used again; a stream should not hold
+// the memory of the largest message that it ever saw.
+const maxReuse = 1 << 20
 
 // Segments is a message to send: the concatenation of Parts is its protobuf
 // bytes. They go out without being copied first, so they must never change
@@ -57,7 +65,13 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *Raw:
-		m.Data = data.Materialize()
+		size := data.Len()
+		if !m.Reuse || size > cap(m.Data) || cap(m.Data) > maxReuse {
+			m.Data = data.Materialize()
+			return nil
+		}
+		m.Data = m.Data[:size]
+		data.CopyTo(m.Data)
 		return nil
 	case *Segments:
 		return fmt.Errorf("codec: receive into *wire.Raw, not into %T", v)

@@ -32,8 +32,8 @@ type chunk struct {
 
 // more is what few chunks have.
 type more struct {
-	large [][]byte // the long values, in the order of their entries; their bytes never change
-	parts []chunk  // of a split bucket, none of them empty; the bucket's own data is empty then
+	large []ref   // the long values, in the order of their entries; their bytes never change
+	parts []chunk // of a split bucket, none of them empty; the bucket's own data is empty then
 }
 
 // place is where an entry is in a chunk, or where it belongs.
@@ -94,18 +94,18 @@ func (c *chunk) find(key []byte) (at place) {
 	return at
 }
 
-// value is the long value in a place, or nil, and whether its entry has the
-// digest.
-func (c *chunk) value(at place) (value []byte, sealed bool) {
+// value is the long value in a place, if there is one, and whether its entry
+// has the digest.
+func (c *chunk) value(at place) (r ref, sealed, ok bool) {
 	if !at.isLarge {
-		return nil, false
+		return ref{}, false, false
 	}
 	digest := c.data[at.offset+at.size-len(noDigest) : at.offset+at.size]
-	return c.more.large[at.large], !bytes.Equal(digest, noDigest[:])
+	return c.more.large[at.large], !bytes.Equal(digest, noDigest[:]), true
 }
 
 // put puts an entry, and its value if that is a long one, in a place.
-func (c *chunk) put(at place, entry, large []byte) {
+func (c *chunk) put(at place, entry []byte, large *ref) {
 	if grow := len(entry) - at.size; grow != 0 {
 		c.resize(at.offset+at.size, grow)
 	}
@@ -127,18 +127,18 @@ func (c *chunk) resize(offset, grow int) {
 }
 
 // setLarge puts a long value, or none, in a place.
-func (c *chunk) setLarge(at place, value []byte) {
+func (c *chunk) setLarge(at place, value *ref) {
 	switch {
 	case value == nil && !at.isLarge:
 	case value == nil:
 		c.more.large = slices.Delete(c.more.large, at.large, at.large+1)
 	case at.isLarge:
-		c.more.large[at.large] = value
+		c.more.large[at.large] = *value
 	default:
 		if c.more == nil {
 			c.more = &more{}
 		}
-		c.more.large = slices.Insert(c.more.large, at.large, value)
+		c.more.large = slices.Insert(c.more.large, at.large, *value)
 	}
 }
 
@@ -211,7 +211,7 @@ func (b *chunk) each(f func(part *chunk)) {
 }
 
 // seal puts the digests of long values into the entries that lack them.
-func (c *chunk) seal(id crypto.ClusterID) {
+func (c *chunk) seal(id crypto.ClusterID, v *values) {
 	if c.more == nil || len(c.more.large) == 0 {
 		return
 	}
@@ -221,7 +221,7 @@ func (c *chunk) seal(id crypto.ClusterID) {
 		if isLarge {
 			in := c.data[at+size-len(noDigest) : at+size]
 			if bytes.Equal(in, noDigest[:]) {
-				d := id.ValueDigest(c.more.large[large])
+				d := id.ValueDigest(v.get(c.more.large[large]))
 				copy(in, d[:])
 			}
 			large++

@@ -11,14 +11,15 @@ import (
 type past struct {
 	periods []*period // oldest first; the last one goes on
 	retired *period   // for its memory
-	spare   spare
+	values  *values
 }
 
 // period is what buckets were at its beginning, if they changed in it.
 type period struct {
 	held     bool // a snapshot of its beginning is in use
 	images   []image
-	replaced [][]byte // long values that the images hold, and the store does not any more
+	large    []ref    // the images' long values
+	replaced []ref    // long values that the images hold, and the store does not any more
 	segments [][]byte // the images' data, one behind the other
 	used     int      // segments in use
 	index    map[int]int
@@ -30,7 +31,7 @@ type period struct {
 type image struct {
 	bucket int
 	data   []byte
-	large  [][]byte
+	large  []ref
 }
 
 // segmentSize is how many bytes of images are allocated at once.
@@ -57,22 +58,30 @@ func (p *past) keep(i int, b *chunk) {
 	size := 0
 	b.each(func(part *chunk) { size += len(part.data) })
 	m.data = now.room(size)
+	first := len(now.large)
 	b.each(func(part *chunk) {
 		m.data = append(m.data, part.data...)
 		if part.more != nil {
-			m.large = append(m.large, part.more.large...)
+			now.large = append(now.large, part.more.large...)
 		}
 	})
+	if last := len(now.large); last > first {
+		m.large = now.large[first:last:last]
+	}
 	now.images = append(now.images, m)
 }
 
-// replaced takes a long value that the store does not need any more, or nil.
-// One that is sealed was there when the period began: its image may hold it.
-func (p *past) replaced(value []byte, sealed bool) {
-	if last := len(p.periods) - 1; sealed && last >= 0 {
-		p.periods[last].replaced = append(p.periods[last].replaced, value)
-	} else {
-		p.spare.add(value)
+// replaced takes a long value, if there is one, that the store does not need
+// any more. One that is sealed was there when the period began: its image may
+// hold it.
+func (p *past) replaced(r ref, sealed, ok bool) {
+	last := len(p.periods) - 1
+	switch {
+	case !ok:
+	case sealed && last >= 0:
+		p.periods[last].replaced = append(p.periods[last].replaced, r)
+	default:
+		p.values.drop(r)
 	}
 }
 
@@ -113,17 +122,15 @@ func (p *past) release() {
 	for len(p.periods) > 0 && !p.periods[0].held {
 		old := p.periods[0]
 		p.periods = p.periods[1:]
-		p.spare.clear() // what was not used in the meantime
-		for _, value := range old.replaced {
-			p.spare.add(value)
+		for _, r := range old.replaced {
+			p.values.drop(r)
 		}
-		clear(old.replaced)
 		clear(old.images)
 		for i := range old.used {
 			old.segments[i] = old.segments[i][:0]
 		}
 		// What was not needed this time is given back.
-		*old = period{images: old.images[:0], replaced: old.replaced[:0], segments: old.segments[:old.used:old.used]}
+		*old = period{images: old.images[:0], large: old.large[:0], replaced: old.replaced[:0], segments: old.segments[:old.used:old.used]}
 		p.retired = old
 	}
 }
@@ -156,7 +163,7 @@ func (s *Snapshot) bucket(i int) image {
 	}
 	m := image{bucket: i}
 	s.store.buckets[i].each(func(part *chunk) {
-		part.seal(s.store.tree.h.c)
+		part.seal(s.store.tree.h.c, s.store.values)
 		m.data = append(m.data, part.data...)
 		if part.more != nil {
 			m.large = append(m.large, part.more.large...)
@@ -167,7 +174,7 @@ func (s *Snapshot) bucket(i int) image {
 
 // Root digests the snapshot from scratch.
 func (s *Snapshot) Root() crypto.Digest {
-	h := newHasher(s.store.tree.h.c)
+	h := newHasher(s.store.tree.h.c, s.store.values)
 	level := make([]crypto.Digest, numBuckets)
 	for i := range level {
 		m := s.bucket(i)

@@ -49,6 +49,7 @@ type Store struct {
 	dirty   bitset  // buckets changed since the last checkpoint
 	tree    *tree
 	past    past
+	values  *values
 
 	entry   []byte // scratch of Put
 	ahead   []int  // scratch of Prefetch
@@ -57,7 +58,11 @@ type Store struct {
 
 // NewStore makes an empty store.
 func NewStore(c crypto.ClusterID) *Store {
-	return &Store{buckets: make([]chunk, numBuckets), dirty: newBitset(numBuckets), tree: newTree(c)}
+	v := &values{}
+	return &Store{
+		buckets: make([]chunk, numBuckets), dirty: newBitset(numBuckets),
+		tree: newTree(c, v), past: past{values: v}, values: v,
+	}
 }
 
 // Prefetch brings what the keys need into the processor's caches. One key's
@@ -88,8 +93,7 @@ func (s *Store) Get(key []byte) ([]byte, bool) {
 		return nil, false
 	}
 	if at.isLarge {
-		v := c.more.large[at.large]
-		return v[:len(v):len(v)], true
+		return s.values.get(c.more.large[at.large]), true
 	}
 	v := c.data[at.offset+8+len(key) : at.offset+at.size]
 	return v[:len(v):len(v)], true
@@ -103,9 +107,10 @@ func (s *Store) Put(key, value []byte) {
 	}
 	// The entry is made aside: value may lie in the bucket.
 	e := crypto.AppendBytes(s.entry[:0], key)
-	var large []byte
+	var large *ref
 	if len(value) > maxInline {
-		large = s.past.spare.copy(value)
+		r := s.values.add(value)
+		large = &r
 		e = append(crypto.AppendU32(e, uint32(len(value))), noDigest[:]...)
 	} else {
 		e = crypto.AppendBytes(e, value)

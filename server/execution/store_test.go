@@ -134,6 +134,17 @@ func TestChunksChangeNoDigest(t *testing.T) {
 	}
 }
 
+// count is how many values there are, and in how many slabs.
+func (v *values) count() (live, slabs int) {
+	for i := range v.slabs {
+		if s := &v.slabs[i]; s.data != nil {
+			live += s.live
+			slabs++
+		}
+	}
+	return live, slabs
+}
+
 // moment is a snapshot, and the root that its store had.
 type moment struct {
 	snapshot *Snapshot
@@ -157,7 +168,10 @@ func TestSnapshotsAreUnaffectedByLaterWrites(t *testing.T) {
 	for range 200 {
 		for range 40 {
 			k := sameBucket[rnd.IntN(len(sameBucket))]
-			v := bytes.Repeat([]byte{byte(rnd.IntN(256))}, maxInline+rnd.IntN(2)*rnd.IntN(2*spareStep))
+			v := bytes.Repeat([]byte{byte(rnd.IntN(256))}, maxInline+rnd.IntN(2)*rnd.IntN(2*slotStep))
+			if rnd.IntN(50) == 0 {
+				v = append(v, make([]byte, slotStep*slotClasses)...) // too long to share a slab
+			}
 			switch rnd.IntN(3) {
 			case 0:
 				s.Delete(k)
@@ -181,6 +195,12 @@ func TestSnapshotsAreUnaffectedByLaterWrites(t *testing.T) {
 	}
 	for _, m := range moments {
 		m.check(t)
+	}
+	for _, k := range sameBucket {
+		s.Delete(k)
+	}
+	if live, slabs := s.values.count(); live > 0 || slabs > slotClasses {
+		t.Fatalf("%d long values are kept for nobody, in %d slabs", live, slabs)
 	}
 	if len(s.past.periods) > 0 {
 		t.Fatalf("%d periods are kept for nobody", len(s.past.periods))

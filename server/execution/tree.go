@@ -22,8 +22,8 @@ type tree struct {
 	batch   []int              // scratch
 }
 
-func newTree(c crypto.ClusterID) *tree {
-	t := &tree{h: newHasher(c), level: -1, pending: newBitset(numBuckets)}
+func newTree(c crypto.ClusterID, v *values) *tree {
+	t := &tree{h: newHasher(c, v), level: -1, pending: newBitset(numBuckets)}
 	size := 1
 	for i := range t.levels {
 		t.levels[i] = make([]crypto.Digest, size)
@@ -97,15 +97,17 @@ func (t *tree) stepLevel(buckets []chunk, most int) (n int) {
 // each, begins with what all digests of one tag begin with.
 type hasher struct {
 	c            crypto.ClusterID
+	values       *values
 	bucketPrefix []byte
 	nodePrefix   []byte
 	buf          []byte
 	touched      uint64
 }
 
-func newHasher(c crypto.ClusterID) hasher {
+func newHasher(c crypto.ClusterID, v *values) hasher {
 	return hasher{
 		c:            c,
+		values:       v,
 		bucketPrefix: c.AppendPrefix(nil, crypto.TagBucket),
 		nodePrefix:   c.AppendPrefix(nil, crypto.TagNode),
 	}
@@ -115,8 +117,14 @@ func newHasher(c crypto.ClusterID) hasher {
 func (h *hasher) prefetch(buckets []chunk, at []int) {
 	var sum uint64
 	for _, i := range at {
-		if d := buckets[i].data; len(d) > 0 {
+		b := &buckets[i]
+		if d := b.data; len(d) > 0 {
 			sum += uint64(d[0]) + uint64(d[len(d)/2]) + uint64(d[len(d)-1])
+		}
+		if b.more != nil {
+			for _, r := range b.more.large {
+				sum += uint64(h.values.get(r)[0])
+			}
 		}
 	}
 	h.touched = sum
@@ -141,7 +149,7 @@ func (h *hasher) bucket(i int, b *chunk) crypto.Digest {
 	buf := crypto.AppendU16(append(h.buf[:0], h.bucketPrefix...), uint16(i))
 	empty := len(buf)
 	b.each(func(part *chunk) {
-		part.seal(h.c)
+		part.seal(h.c, h.values)
 		buf = append(buf, part.data...)
 	})
 	h.buf = buf

@@ -70,7 +70,7 @@ func (t *stream) send() error {
 // read takes the client's messages until the stream ends. It returns the
 // status to end the stream with.
 func (t *stream) read() error {
-	var raw wire.Raw
+	raw := wire.Raw{Reuse: true} // what is kept of a message is copied
 	var in wire.SessionRequest
 	for {
 		err := t.g.RecvMsg(&raw)
