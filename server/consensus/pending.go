@@ -19,6 +19,8 @@ type pending struct {
 	own, ownBytes   int // of groups that clients brought to this replica
 	watched         int // groups whose execution this replica waits for
 
+	spareSlots [][]numbered // of clients that wait for nothing
+
 	all    list.List // of *group, in order of arrival
 	urgent list.List // of *group: urged ones, proposed ahead of all others
 	active list.List // of *client with queued groups, in round-robin order
@@ -33,7 +35,7 @@ type client struct {
 	known   bool     // the client table has it: low and bits are valid
 	low     uint64   // numbers below are closed
 	bits    []uint64 // executed numbers in [low, low+W), bit x mod W
-	pending map[uint64]*group
+	pending numbers
 	bytes   int    // of its groups brought to this replica
 	minOwn  uint64 // no pending number lies below it
 
@@ -78,7 +80,7 @@ func (p *pending) client(id []byte) *client {
 
 // forget drops a client of which nothing is known and nothing pending.
 func (p *pending) forget(c *client) {
-	if !c.known && len(c.pending) == 0 && c.turn == nil {
+	if !c.known && c.pending.count == 0 && c.turn == nil {
 		delete(p.clients, c.id)
 	}
 }
@@ -116,7 +118,7 @@ func (c *client) closed(number uint64, window int) bool {
 // spans reports whether number lies W or more above a pending number: it
 // would close that one when executed.
 func (c *client) spans(number uint64, window int) bool {
-	if len(c.pending) == 0 {
+	if c.pending.count == 0 {
 		c.minOwn = number
 		return false
 	}
@@ -128,20 +130,15 @@ func (c *client) spans(number uint64, window int) bool {
 		return false
 	}
 	c.minOwn = number
-	for x := range c.pending { //maporder: a minimum does not depend on the order
-		c.minOwn = min(c.minOwn, x)
-	}
+	c.pending.each(func(x uint64) { c.minOwn = min(c.minOwn, x) })
 	return number-c.minOwn >= w
 }
 
 // add queues a group that waits for the given open requests of view.
 func (p *pending) add(c *client, view crypto.GroupView, open []uint64, from int) *group {
 	g := &group{view: view, client: c, open: len(open), from: from}
-	if c.pending == nil {
-		c.pending = make(map[uint64]*group)
-	}
 	for _, x := range open {
-		c.pending[x] = g
+		c.pending.put(x, g, &p.spareSlots)
 		c.minOwn = min(c.minOwn, x)
 	}
 	p.requests += len(open)
@@ -193,12 +190,12 @@ func (p *pending) dequeue(g *group) {
 
 // removePending closes one request of a client, executed or expired.
 func (r *Replica) removePending(c *client, number uint64) {
-	g := c.pending[number]
+	g := c.pending.get(number)
 	if g == nil {
 		return
 	}
-	delete(c.pending, number)
 	p := &r.pend
+	c.pending.remove(number, &p.spareSlots)
 	g.open--
 	p.requests--
 	if g.from < 0 {
@@ -235,7 +232,7 @@ func (r *Replica) removeExecuted(b *message.Batch) {
 	for i := range b.Groups {
 		g := &b.Groups[i]
 		c := p.clients[string(g.Client)]
-		if c == nil || len(c.pending) == 0 {
+		if c == nil || c.pending.count == 0 {
 			continue
 		}
 		for cur := g.Cursor(); cur.Next(&req); {
@@ -248,13 +245,13 @@ func (r *Replica) removeExecuted(b *message.Batch) {
 
 // dropExpired drops pending requests that have fallen below the window.
 func (r *Replica) dropExpired(c *client) {
-	if !c.known || len(c.pending) == 0 || c.minOwn >= c.low {
+	if !c.known || c.pending.count == 0 || c.minOwn >= c.low {
 		return
 	}
-	for x := range c.pending { //maporder: each entry is handled alike and alone
+	c.pending.each(func(x uint64) {
 		if x < c.low {
 			r.removePending(c, x)
 		}
-	}
+	})
 	c.minOwn = c.low
 }

@@ -60,7 +60,7 @@ func (r *Replica) sortRequests(c *client, v *crypto.GroupView, answered func(*cr
 	for cur := v.Cursor(); cur.Next(&req); {
 		if c.closed(req.Number, r.c.ClientWindow) {
 			answered(&req)
-		} else if g := c.pending[req.Number]; g == nil {
+		} else if g := c.pending.get(req.Number); g == nil {
 			open = append(open, req.Number)
 		} else if len(known) == 0 || known[len(known)-1] != g {
 			known = append(known, g)
