@@ -65,6 +65,11 @@ func NewStore(c crypto.ClusterID) *Store {
 	}
 }
 
+const (
+	cacheLine     = 64
+	prefetchBytes = 512 // of a bucket
+)
+
 // Prefetch brings what the keys need into the processor's caches. One key's
 // way through memory is a chain of waits; the ways of many keys overlap.
 func (s *Store) Prefetch(keys [][]byte) {
@@ -77,8 +82,9 @@ func (s *Store) Prefetch(keys [][]byte) {
 		sum += uint64(len(s.buckets[i].data))
 	}
 	for _, i := range at {
-		if d := s.buckets[i].data; len(d) > 0 {
-			sum += uint64(d[0]) + uint64(d[len(d)/2]) + uint64(d[len(d)-1])
+		d := s.buckets[i].data
+		for j := 0; j < len(d) && j < prefetchBytes; j += cacheLine {
+			sum += uint64(d[j])
 		}
 	}
 	s.touched = sum

@@ -118,8 +118,8 @@ func (h *hasher) prefetch(buckets []chunk, at []int) {
 	var sum uint64
 	for _, i := range at {
 		b := &buckets[i]
-		if d := b.data; len(d) > 0 {
-			sum += uint64(d[0]) + uint64(d[len(d)/2]) + uint64(d[len(d)-1])
+		for j := 0; j < len(b.data) && j < prefetchBytes; j += cacheLine {
+			sum += uint64(b.data[j])
 		}
 		if b.more != nil {
 			for _, r := range b.more.large {
