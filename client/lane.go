@@ -19,18 +19,20 @@ type lane struct {
 	every   time.Duration // between two requests, 0: closed loop
 	offset  time.Duration // of the first
 	pending []*place      // scratch of run
+	calls   []*pbftclient.Call
 
 	mu    sync.Mutex
 	free  []*place
 	freed chan struct{} // holds one token if free may have grown
 }
 
-// place is a request that may be in flight. Places are used again, so that a
-// request costs no allocation beside its operation.
+// place is a request that may be in flight. Places and their operations are
+// used again, so that a request costs no allocation.
 type place struct {
+	pbftclient.Call
 	lane *lane
 	from time.Time // the latency counts from here
-	done func(pbftclient.Result, error)
+	buf  []byte    // holds the operation, unless that is a fixed one
 }
 
 func newLane(l *load, s *pbftclient.Session, index int) *lane {
@@ -44,8 +46,8 @@ func newLane(l *load, s *pbftclient.Session, index int) *lane {
 		x.offset = time.Duration(float64(index) / o.rate * float64(time.Second))
 	}
 	for range x.places {
-		p := &place{lane: x}
-		p.done = p.answered
+		p := &place{lane: x, buf: make([]byte, 0, o.size)}
+		p.Done = p.answered
 		x.free = append(x.free, p)
 	}
 	return x
@@ -61,10 +63,10 @@ func share(total, parts, index int) int {
 }
 
 // answered is called by the client library; it must not block.
-func (p *place) answered(r pbftclient.Result, err error) {
-	x := p.lane
+func (p *place) answered(*pbftclient.Call) {
+	x, err := p.lane, p.Err
 	if err == nil {
-		err = x.l.o.micro.check(&r)
+		err = x.l.o.micro.check(&p.Result)
 	}
 	if err == nil {
 		x.shard.record(time.Since(p.from), nil)
@@ -106,13 +108,22 @@ func (x *lane) take() {
 	x.free = x.free[:0]
 }
 
-func (x *lane) submit(from time.Time) {
+// add makes the next request. It needs a pending place.
+func (x *lane) add(from time.Time) {
 	last := len(x.pending) - 1
 	p := x.pending[last]
 	x.pending = x.pending[:last]
-	p.from = from
-	// Without a deadline: the library is closed at the end of the load.
-	x.s.Go(context.Background(), x.ops.next(), p.done)
+	p.from, p.Op = from, x.ops.next(p.buf)
+	x.calls = append(x.calls, &p.Call)
+}
+
+// submit sends the requests that were made. They have no deadline: the library
+// is closed at the end of the load.
+func (x *lane) submit() {
+	if len(x.calls) > 0 {
+		x.s.Start(context.Background(), x.calls...)
+		x.calls = x.calls[:0]
+	}
 }
 
 // runClosed sends the next request when an answer comes.
@@ -121,8 +132,9 @@ func (x *lane) runClosed() {
 		x.take()
 		now := time.Now()
 		for len(x.pending) > 0 {
-			x.submit(now)
+			x.add(now)
 		}
+		x.submit()
 		select {
 		case <-x.l.stop:
 			return
@@ -144,8 +156,9 @@ func (x *lane) runOpen(due time.Time) {
 			if len(x.pending) == 0 {
 				break
 			}
-			x.submit(due)
+			x.add(due)
 		}
+		x.submit()
 		// Without a place only an answer helps.
 		timer.Reset(max(time.Until(due), 0))
 		tick := timer.C

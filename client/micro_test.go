@@ -28,14 +28,14 @@ func TestMicroBenchmarksHaveTheirSizesAndOneKeyPerClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := newWorkload(o, 42)
-		op, again := string(w.next()), string(w.next())
+		op, again := string(w.next(nil)), string(w.next(nil))
 		if len(op) != tt.size || o.size != tt.size || !strings.HasPrefix(op, tt.prefix) || op != again {
 			t.Errorf("%s: operation of %d bytes, reported are %d: %.20q", tt.kind, len(op), o.size, op)
 		}
-		if last := newWorkload(o, maxBenchClients-1).next(); len(last) != tt.size || !strings.Contains(string(last), "k9999") {
+		if last := newWorkload(o, maxBenchClients-1).next(nil); len(last) != tt.size || !strings.Contains(string(last), "k9999") {
 			t.Errorf("%s: operation of the last client is %.20q, %d bytes", tt.kind, last, len(last))
 		}
-		if n := testing.AllocsPerRun(100, func() { w.next() }); n > 0 {
+		if n := testing.AllocsPerRun(100, func() { w.next(nil) }); n > 0 {
 			t.Errorf("%s: %v allocations per operation", tt.kind, n)
 		}
 	}

@@ -6,10 +6,6 @@ import (
 	"strconv"
 )
 
-// slabSize is how many bytes of operations are allocated at once. A slab lives
-// as long as an operation in it is in flight.
-const slabSize = 64 << 10
-
 // workload makes operations, the same ones from the same seed. It belongs to
 // one goroutine.
 type workload struct {
@@ -19,7 +15,6 @@ type workload struct {
 	digits  int
 	size    int
 	padding []byte
-	slab    []byte
 	fixed   []byte // the only operation, if there is one
 }
 
@@ -85,29 +80,26 @@ func (o *benchOptions) suits(answers []statusAnswer) error {
 	return nil
 }
 
-// next makes an operation, which nobody changes afterwards.
-func (w *workload) next() []byte {
+// next makes an operation in buf, if that is large enough, or gives the fixed
+// one, which nobody may change.
+func (w *workload) next(buf []byte) []byte {
 	if w.fixed != nil {
 		return w.fixed
 	}
-	if len(w.slab) < w.size {
-		w.slab = make([]byte, max(slabSize, w.size))
+	op := buf[:0]
+	if cap(op) < w.size {
+		op = make([]byte, 0, w.size)
 	}
-	op := w.slab[:0:w.size]
 	switch {
 	case w.kind == "log":
 		op = strconv.AppendUint(op, w.random.Uint64()>>11, 36)
 		op = op[:min(len(op), w.size)]
 	case w.kind == "kv-mixed" && w.random.Uint64()&1 == 0:
-		op = w.appendKey(append(op, "get k"...))
-		w.slab = w.slab[w.size:]
-		return op
+		return w.appendKey(append(op, "get k"...))
 	default:
 		op = append(w.appendKey(append(op, "put k"...)), ' ')
 	}
-	op = append(op, w.padding[len(op):]...)
-	w.slab = w.slab[w.size:]
-	return op
+	return append(op, w.padding[len(op):]...)
 }
 
 // appendKey appends a key's number with leading zeros.
