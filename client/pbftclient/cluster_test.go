@@ -110,6 +110,19 @@ func TestLossLosesNothing(t *testing.T) {
 	many(t, replicatest.Start(t, 4, "loss%: 5\nsync_interval: 0.2\n"), []int{0, 1, 2, 3}, 20, 25)
 }
 
+func TestOverloadIsPushedBackAndLosesNothing(t *testing.T) {
+	// Far more is outstanding than replicas let wait: they refuse, the client
+	// comes again.
+	c := replicatest.Start(t, 4, "max_pending: 1024\n")
+	many(t, c, []int{0, 1, 2, 3}, 40, 200)
+	for _, x := range c.Status(0).GetCounters() {
+		if x.GetName() == "refused:overloaded" && x.GetValue() > 0 {
+			return
+		}
+	}
+	t.Fatalf("the primary refused nothing: %v", c.Status(0).GetCounters())
+}
+
 func TestOneBackupIsDispensable(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
 	many(t, c, []int{0, 1, 2, 3}, 5, 5)

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -378,6 +379,35 @@ func TestSection4_2_UrgedFirstThenRoundRobin(t *testing.T) {
 	}
 	if len(got) != 3 || got[0] != "late" {
 		t.Fatalf("gathered %v", got)
+	}
+}
+
+func TestSection4_2_AFloodingClientDelaysNobodyElse(t *testing.T) {
+	l := newLab(t, 4, 0, func(c *Config) { c.Limits.MaxBatch, c.ClientWindow = 300, 1024 })
+	l.do(Input{Kind: InRequest, Group: makeGroup("x", 1)}) // in flight
+	for x := range uint64(900) {
+		l.step(Input{Kind: InRequest, Group: makeGroup("flood", x)})
+	}
+	for i := range 20 {
+		l.step(Input{Kind: InRequest, Group: makeGroup(fmt.Sprint("client ", i), 1)})
+	}
+	var batches []map[string]int
+	var out Effects
+	l.Replica.out = &out
+	for range 2 {
+		l.lastCommitted = l.lastProposed // as if it were
+		clients := map[string]int{}
+		for _, g := range l.gather() {
+			clients[string(g.Client)]++
+		}
+		batches = append(batches, clients)
+		l.lastProposed++
+	}
+	if len(batches[0]) != 21 || batches[0]["flood"] != 280 {
+		t.Fatalf("the next batch holds %d of the flood and %d clients, want all 21", batches[0]["flood"], len(batches[0]))
+	}
+	if batches[1]["flood"] != 300 {
+		t.Fatalf("then %v, want what is left of the flood", batches[1])
 	}
 }
 

@@ -59,6 +59,7 @@ func (b *backend) Submit(g crypto.GroupView, src consensus.Source, admitted func
 		from: fromClient, bytes: len(g.Raw), admitted: admitted,
 		input: consensus.Input{Kind: consensus.InRequest, Group: g, Source: src},
 	}) {
+		b.events.refuse(consensus.Overloaded)
 		return consensus.Overloaded
 	}
 	return consensus.OK

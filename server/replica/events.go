@@ -17,6 +17,8 @@ type eventLog struct {
 	r    *Replica
 	mu   sync.Mutex
 	seen map[eventKey]*eventCount
+
+	refused map[consensus.Reason]uint64 // groups of clients
 }
 
 // eventKey is bounded: kinds, peers and reasons are.
@@ -33,7 +35,16 @@ type eventCount struct {
 
 const logEvery = 10 * time.Second
 
-func (l *eventLog) init(r *Replica) { l.r, l.seen = r, make(map[eventKey]*eventCount) }
+func (l *eventLog) init(r *Replica) {
+	l.r, l.seen, l.refused = r, make(map[eventKey]*eventCount), make(map[consensus.Reason]uint64)
+}
+
+// refuse counts a client's group that was not admitted.
+func (l *eventLog) refuse(why consensus.Reason) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused[why]++
+}
 
 // take notes one fact. Only the loop calls it.
 func (l *eventLog) take(e *consensus.Event) {
@@ -90,6 +101,9 @@ func (l *eventLog) counters(n int) (totals map[string]uint64, rejected, equivoca
 	rejected, equivocations = make([]uint64, n), make([]uint64, n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for why, count := range l.refused {
+		totals[fmt.Sprintf("refused:%s", why)] = count
+	}
 	for k, c := range l.seen {
 		switch k.kind {
 		case consensus.EvRejected:

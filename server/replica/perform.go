@@ -40,6 +40,9 @@ func (t *turn) perform() {
 			r.exec.serve(s)
 		}
 		for _, a := range out.Admitted {
+			if a.Reason != consensus.OK {
+				r.events.refuse(a.Reason)
+			}
 			r.tickets.decide(a)
 		}
 		for i := range out.Events {
