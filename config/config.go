@@ -128,7 +128,7 @@ func defaults() *Config {
 		MaxPending:         20_000,
 		MaxPendingBytes:    64 << 20,
 		ClientPendingBytes: 4 << 20,
-		ResultCache:        256 << 20,
+		ResultCache:        64 << 20,
 		HistoryBytes:       64 << 20,
 		StatusBudget:       1 << 20,
 	}

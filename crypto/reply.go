@@ -1,5 +1,10 @@
 package crypto
 
+import (
+	"crypto/sha256"
+	"hash"
+)
+
 // Status says what became of a request.
 type Status uint8
 
@@ -56,6 +61,55 @@ func AppendResult(b []byte, session uint64, r *Result) []byte {
 // BlockDigest is the digest of a reply block: of the canonical list of all
 // outcomes of one (client, session) in one batch, in batch order.
 func (c ClusterID) BlockDigest(list []byte) Digest { return c.Hash(TagBlock, list) }
+
+// BlockHasher computes BlockDigest without making the list. The zero value is
+// ready for Reset.
+type BlockHasher struct {
+	h     hash.Hash
+	small []byte // the end of the list, not hashed yet
+	sum   Digest
+}
+
+// directValue is the size from which a value goes to the hash as it is; what is
+// smaller is gathered, because a call costs as much as some hundred bytes.
+const directValue = 512
+
+// Reset begins a block.
+func (b *BlockHasher) Reset(c ClusterID) {
+	if b.h == nil {
+		b.h = sha256.New()
+	}
+	b.h.Reset()
+	b.small = c.AppendPrefix(b.small[:0], TagBlock)
+}
+
+// Add adds the next outcome of the block.
+func (b *BlockHasher) Add(session uint64, r *Result) {
+	if r.Tombstone || len(r.Value) < directValue {
+		if b.small = AppendResult(b.small, session, r); len(b.small) >= 64*directValue {
+			b.flush()
+		}
+		return
+	}
+	header := *r
+	header.Value = nil
+	b.small = AppendResult(b.small, session, &header)
+	b.small = AppendU32(b.small[:len(b.small)-4], uint32(len(r.Value)))
+	b.flush()
+	b.h.Write(r.Value)
+}
+
+func (b *BlockHasher) flush() {
+	b.h.Write(b.small)
+	b.small = b.small[:0]
+}
+
+// Sum is the digest of the block.
+func (b *BlockHasher) Sum() Digest {
+	b.flush()
+	b.h.Sum(b.sum[:0])
+	return b.sum
+}
 
 // ResultLeaf is the leaf of one reply block in a batch's results_root.
 func (c ClusterID) ResultLeaf(client []byte, session uint64, block Digest) Digest {

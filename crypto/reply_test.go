@@ -2,58 +2,29 @@ package crypto
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 )
 
-func TestOutcomeIsTheSameForValueAndTombstone(t *testing.T) {
-	value := []byte("a large result")
-	kept := Result{N: 4, Number: 2, Status: StatusOK, Value: value}
-	dropped := Result{N: 4, Number: 2, Status: StatusOK, Tombstone: true, Digest: testCluster.ValueDigest(value), Size: uint64(len(value))}
-	if testCluster.OutcomeOf(&kept) != testCluster.OutcomeOf(&dropped) {
-		t.Error("a replica that dropped the value disagrees with one that kept it")
-	}
-	other := kept
-	other.Value = []byte("another result")
-	if testCluster.OutcomeOf(&kept) == testCluster.OutcomeOf(&other) {
-		t.Error("different values agree")
-	}
-}
-
-func TestResultsDifferInTheirCanonicalBytes(t *testing.T) {
-	base := Result{N: 4, Number: 2, Status: StatusOK, Value: []byte("v")}
-	variants := map[string]Result{
-		"n":         {N: 5, Number: 2, Status: StatusOK, Value: []byte("v")},
-		"number":    {N: 4, Number: 3, Status: StatusOK, Value: []byte("v")},
-		"status":    {N: 4, Number: 2, Status: StatusRejected, Value: []byte("v")},
-		"value":     {N: 4, Number: 2, Status: StatusOK, Value: []byte("w")},
-		"tombstone": {N: 4, Number: 2, Status: StatusOK, Tombstone: true, Digest: testCluster.ValueDigest([]byte("v")), Size: 1},
-	}
-	for name, r := range variants {
-		if bytes.Equal(AppendResult(nil, 1, &r), AppendResult(nil, 1, &base)) {
-			t.Errorf("%s does not show", name)
+func TestBlockHasherComputesTheDigestOfTheList(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	var h BlockHasher
+	for round := range 200 {
+		c, session := ClusterID{byte(round % 2)}, rnd.Uint64()
+		var list []byte
+		h.Reset(c)
+		for range rnd.IntN(300) {
+			r := Result{N: rnd.Uint64(), Number: rnd.Uint64(), Status: Status(1 + rnd.IntN(3)), Tombstone: rnd.IntN(4) == 0}
+			if r.Tombstone {
+				r.Digest, r.Size = Digest{byte(round)}, rnd.Uint64()
+			} else {
+				r.Value = bytes.Repeat([]byte{byte(round)}, rnd.IntN(2)*rnd.IntN(3*directValue))
+			}
+			list = AppendResult(list, session, &r)
+			h.Add(session, &r)
 		}
-	}
-	if bytes.Equal(AppendResult(nil, 1, &base), AppendResult(nil, 2, &base)) {
-		t.Error("session does not show")
-	}
-}
-
-func TestStatusNames(t *testing.T) {
-	for s, want := range map[Status]string{
-		StatusOK: "OK", StatusExpired: "EXPIRED", StatusRejected: "REJECTED", StatusNotExecuted: "NOT_EXECUTED", 0: "UNKNOWN", 9: "UNKNOWN",
-	} {
-		if s.String() != want {
-			t.Errorf("%d: %s, want %s", s, s, want)
+		if got, want := h.Sum(), c.BlockDigest(list); got != want {
+			t.Fatalf("round %d: %s, the list's digest is %s", round, got, want)
 		}
-	}
-}
-
-func TestSessionOfDataDependsOnDataAndCluster(t *testing.T) {
-	a := testCluster.SessionOfData([]byte("a"))
-	if a != testCluster.SessionOfData([]byte("a")) || a == testCluster.SessionOfData([]byte("b")) || a == (ClusterID{}).SessionOfData([]byte("a")) {
-		t.Error("the session must follow from cluster and data")
-	}
-	if a>>63 != 1 {
-		t.Errorf("%x: the highest bit is not set, so it could be 0, which means none", a)
 	}
 }

@@ -53,7 +53,7 @@ type conn struct {
 
 	// These are the reader's.
 	known   []*Session // by handle
-	list    []byte
+	hasher  crypto.BlockHasher
 	digests []blockDigest
 	ended   []*Call
 }
@@ -295,18 +295,17 @@ func (k *conn) digest(in *wire.SessionResponse) {
 		b := &in.Blocks[i]
 		d := blockDigest{digest: b.Digest}
 		if s := k.session(b.Handle); s != nil && len(b.Results) > 0 {
-			k.list = k.list[:0]
+			k.hasher.Reset(k.terms.cluster)
+			size := 0
 			for j := range b.Results {
-				k.list = crypto.AppendResult(k.list, s.session, &b.Results[j])
+				k.hasher.Add(s.session, &b.Results[j])
+				size += resultBytes + len(b.Results[j].Value)
 			}
-			d = blockDigest{k.terms.cluster.BlockDigest(k.list), len(k.list) + resultBytes*len(b.Results)}
+			d = blockDigest{k.hasher.Sum(), size}
 		}
 		k.digests = append(k.digests, d)
-	}
-	if cap(k.list) > maxFrame {
-		k.list = nil
 	}
 }
 
 // resultBytes is about what a result takes in memory beside its value.
-const resultBytes = 96
+const resultBytes = 128

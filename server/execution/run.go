@@ -19,7 +19,7 @@ type run struct {
 	evicted  []string
 	blocks   map[blockKey]int // index in Output.Blocks
 	counts   []int            // requests by block
-	list     []byte
+	hasher   crypto.BlockHasher
 }
 
 // call is one request on its way through execution.
@@ -35,9 +35,6 @@ type blockKey struct {
 	session uint64
 }
 
-// keepList is the largest buffer kept for the next batch.
-const keepList = 1 << 20
-
 func (r *run) reset() {
 	clear(r.calls)
 	clear(r.batch.Ops)
@@ -46,9 +43,6 @@ func (r *run) reset() {
 	clear(r.blocks)
 	r.calls, r.batch.Ops, r.evicted, r.counts = r.calls[:0], r.batch.Ops[:0], r.evicted[:0], r.counts[:0]
 	r.results.Reset()
-	if cap(r.list) > keepList {
-		r.list = nil
-	}
 }
 
 // perform runs the requests of a batch: decides on each, gives the operations
@@ -173,12 +167,11 @@ func (e *Engine) finish(entry *LogEntry) {
 func (e *Engine) digestBlocks(out *Output) {
 	for i := range out.Blocks {
 		b := &out.Blocks[i]
-		list := e.run.list[:0]
+		e.run.hasher.Reset(e.cfg.Cluster)
 		for j := range b.Results {
-			list = crypto.AppendResult(list, b.Session, &b.Results[j])
+			e.run.hasher.Add(b.Session, &b.Results[j])
 		}
-		b.Digest = e.cfg.Cluster.BlockDigest(list)
-		e.run.list = list
+		b.Digest = e.run.hasher.Sum()
 	}
 }
 
