@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -32,11 +34,13 @@ const (
 // counter counts the instructions of one thread in user space.
 type counter struct{ file *os.File }
 
-// openInstructions begins to count those of the calling thread.
-func openInstructions() (*counter, error) { return openCounter(perfHardware, perfInstructions) }
-
-func openCounter(kind uint32, config uint64) (*counter, error) {
-	attr := perfEventAttr{kind: kind, config: config, flags: perfPinned | perfExcludeKernel | perfExcludeHV}
+// openInstructions begins to count those of the calling thread. The error says
+// why this machine cannot compare them with the budgets.
+func openInstructions() (*counter, error) {
+	if cpu, err := os.ReadFile("/proc/cpuinfo"); err != nil || !bytes.Contains(cpu, []byte("sha_ni")) {
+		return nil, errors.New("the budgets of instructions are those of processors with SHA instructions, which /proc/cpuinfo does not show here")
+	}
+	attr := perfEventAttr{kind: perfHardware, config: perfInstructions, flags: perfPinned | perfExcludeKernel | perfExcludeHV}
 	attr.size = uint32(unsafe.Sizeof(attr))
 	const thisThread, anyCPU, noGroup = 0, ^uintptr(0), ^uintptr(0)
 	fd, _, errno := syscall.Syscall6(syscall.SYS_PERF_EVENT_OPEN,

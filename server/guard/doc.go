@@ -6,7 +6,8 @@
 //	go test ./server/guard
 //
 // The budgets stand in budget_test.go. A figure above its budget and tolerance
-// fails, and so does one below half of it: the table stays true. Whoever makes
+// fails, and so does one below half of it, except of instructions, where the
+// budgets are upper bounds: the table stays true. Whoever makes
 // the normal case dearer on purpose raises the budget in the same commit and
 // says why there.
 //
