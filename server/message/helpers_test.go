@@ -12,7 +12,7 @@ const (
 func signer(i int) crypto.Signer { return crypto.DevelopmentSigner(testCluster, i) }
 
 func testVerifier() *Verifier {
-	v := &Verifier{Cluster: testCluster, Epoch: testEpoch, Quorum: testQuorum}
+	v := &Verifier{Cluster: testCluster, Epoch: testEpoch, Quorum: testQuorum, Window: 256, PerNumber: 9}
 	for i := range testReplicas {
 		v.Members = append(v.Members, Member{Key: signer(i).Public()})
 	}

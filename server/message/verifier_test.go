@@ -114,6 +114,23 @@ func TestVerifierRefusesViewChange(t *testing.T) {
 		{"Q not sorted", func(m *ViewChange) { slices.Reverse(m.Q) }, true, "not sorted"},
 		{"a forged vote in the certificate", func(m *ViewChange) { m.Certificate.Votes[0].Signature[0]++ }, true, "does not verify"},
 		{"another epoch", func(m *ViewChange) { m.Epoch = 0 }, true, "epoch 0, ours is 1"},
+		{"view 0", func(m *ViewChange) { m.NewView, m.P, m.Q = 0, nil, nil }, true, "to view 0"},
+		{"P at h", func(m *ViewChange) { m.P[0].N = 128 }, true, "P has an entry at 128, allowed are 129 to 384"},
+		{"Q above the window", func(m *ViewChange) { m.Q[1].N = 385 }, true, "Q has an entry at 385, allowed are 129 to 384"},
+		{"Q at the end of numbers", func(m *ViewChange) { m.Q[1].N = 1<<64 - 1 }, true, "allowed are 129 to 384"},
+		{"P of the view asked for", func(m *ViewChange) { m.P[0].View, m.Q[0].View = 6, 6 }, true, "P has an entry of view 6, asked for is 6"},
+		{"Q of the view asked for", func(m *ViewChange) { m.Q[0].View = 6 }, true, "Q has an entry of view 6, asked for is 6"},
+		{"two in P at one number", func(m *ViewChange) { m.P[1].N = 129; m.Q[1].N = 129; sortSets(m) }, true, "P has more than 1 entries at 129"},
+		{"an entry twice in Q", func(m *ViewChange) { m.Q = append(m.Q[:1:1], m.Q...) }, true, "holds an entry twice, at 129"},
+		{"too many in Q", func(m *ViewChange) {
+			for i := range 10 {
+				m.Q = append(m.Q, PQ{N: 131, Digest: digestOf(string(rune('a' + i)))})
+			}
+			sortSets(m)
+		}, true, "Q has more than 9 entries at 131"},
+		{"prepared what Q lacks", func(m *ViewChange) { m.Q = m.Q[1:] }, true, "at 129 in view 3, but not pre-prepared"},
+		{"prepared another digest than Q has", func(m *ViewChange) { m.Q[0].Digest[0]++ }, true, "at 129 in view 3, but not pre-prepared"},
+		{"prepared in a later view than Q says", func(m *ViewChange) { m.Q[1].View = 3 }, true, "at 130 in view 4, but not pre-prepared"},
 	} {
 		m := testViewChange(128)
 		test.change(m)
@@ -163,4 +180,10 @@ func TestReplicaStatusHasAName(t *testing.T) {
 			t.Errorf("status %d is %q, want %q", s, s, want)
 		}
 	}
+}
+
+// sortSets sorts P and Q as the rules want it.
+func sortSets(m *ViewChange) {
+	slices.SortFunc(m.P, order)
+	slices.SortFunc(m.Q, order)
 }

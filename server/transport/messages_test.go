@@ -20,7 +20,7 @@ func digestOf(s string) crypto.Digest { return testCluster.Hash(crypto.TagValue,
 func signer(i int) crypto.Signer { return crypto.DevelopmentSigner(testCluster, i) }
 
 func testVerifier() *message.Verifier {
-	v := &message.Verifier{Cluster: testCluster, Epoch: testEpoch, Quorum: 3}
+	v := &message.Verifier{Cluster: testCluster, Epoch: testEpoch, Quorum: 3, Window: 512, PerNumber: 2*4 + 1}
 	for i := range 4 {
 		v.Members = append(v.Members, message.Member{Key: signer(i).Public()})
 	}
