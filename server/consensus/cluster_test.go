@@ -20,6 +20,7 @@ type cluster struct {
 	wallUS int64
 	trace  func(format string, args ...any)
 	manual bool // durable and executed are stepped by the test
+	watch  *watcher
 }
 
 // node is one replica with the simplest host: memory that never fails, and an
@@ -29,6 +30,7 @@ type node struct {
 	c        *cluster
 	out      Effects
 	held     []Send // wait for durable
+	liveGen  uint64
 	durable  PersistID
 	executed []Exec
 	done     map[string]int // executions by client and number, duplicates left out
@@ -56,7 +58,7 @@ func testConfig(n, self int) Config {
 		Interval: 4, Window: 16, Limits: message.Limits{MaxBatch: 100, MaxBatchBytes: 1 << 16},
 		WindowBytes: 1 << 22, ClientWindow: 64, Pipeline: 8, Depth: 1,
 		MaxPending: 1000, MaxPendingBytes: 1 << 20, ClientPendingBytes: 1 << 18,
-		MaxDriftUS: 5e6, Timeout: 200, SyncInterval: 50, RetryFirst: 10, StatusBudget: 1 << 20,
+		MaxDriftUS: 5e6, Timeout: 200, MaxTimeout: 6000, SyncInterval: 50, RetryFirst: 10, StatusBudget: 1 << 20,
 	}
 }
 
@@ -116,7 +118,11 @@ func (n *node) perform() (more bool) {
 	for _, line := range out.Describe() {
 		n.c.trace("%d: %s", self, line)
 	}
+	n.liveGen = max(n.liveGen, out.LiveGen)
 	for _, s := range out.Sends {
+		if s.Gen > 0 && s.Gen < n.liveGen {
+			continue
+		}
 		if s.After > n.durable {
 			n.held = append(n.held, s)
 		} else {
@@ -147,6 +153,9 @@ func (n *node) makeDurable(k PersistID) {
 	n.durable = k
 	keep := n.held[:0]
 	for _, s := range n.held {
+		if s.Gen > 0 && s.Gen < n.liveGen {
+			continue
+		}
 		if s.After > k {
 			keep = append(keep, s)
 		} else {
@@ -166,7 +175,7 @@ func (n *node) serve(s Serve) {
 			n.c.post(self, Send{To: int(s.To), Msg: &message.Committed{Entries: []message.NDigest{{N: x.N, Digest: x.Digest}}}})
 		}
 		for _, d := range s.Digests {
-			if x.Digest == d {
+			if x.Digest == d && x.Batch != nil {
 				n.c.post(self, Send{To: int(s.To), Msg: &message.Body{Batch: x.Batch}})
 			}
 		}
@@ -228,6 +237,9 @@ func (w *fakeWindow) execute(x, size uint64, run func()) {
 }
 
 func (c *cluster) post(from int, s Send) {
+	if c.watch != nil {
+		c.watch.sent(from, s.Msg)
+	}
 	for to := range c.nodes {
 		if to != from && (s.To == Everyone || s.To == to) {
 			c.queue = append(c.queue, envelope{from, to, s.Msg})
@@ -274,6 +286,9 @@ func makeGroup(client string, numbers ...uint64) crypto.GroupView {
 }
 
 func (c *cluster) request(to int, src Source, client string, numbers ...uint64) {
+	if c.nodes[to].stopped {
+		return
+	}
 	c.nodes[to].step(Input{Kind: InRequest, Group: makeGroup(client, numbers...), Source: src, Ticket: 1})
 	c.nodes[to].flush()
 }

@@ -30,6 +30,7 @@ type Config struct {
 	ClientPendingBytes int
 	MaxDriftUS         int64
 	Timeout            uint64 // T0, view_change_timeout
+	MaxTimeout         uint64 // T_max, what doubling may reach
 	SyncInterval       uint64 // between two Status when idle
 	RetryFirst         uint64 // first repetition of the soft expiry (100 ms)
 	StatusBudget       int    // bytes per peer and SyncInterval

@@ -39,6 +39,12 @@ func Describe(m message.Message) string {
 		return "committed" + b.String()
 	case *message.FetchCertificate:
 		return "fetch-certificate"
+	case *message.ViewChange:
+		return fmt.Sprintf("view-change v%d by=%d h=%d P=%d Q=%d", m.NewView, m.Replica, m.H, len(m.P), len(m.Q))
+	case *message.NewView:
+		return fmt.Sprintf("new-view v%d %s of=%d", m.View, m.DecisionDigest, len(m.ViewChanges))
+	case *message.FetchViewChange:
+		return fmt.Sprintf("fetch-view-change v%d by=%d %s", m.View, m.Ref.Replica, m.Ref.Digest)
 	default:
 		return fmt.Sprintf("%T", m)
 	}
@@ -117,6 +123,10 @@ func (e *Event) Describe() string {
 		return "complaint"
 	case EvClockSkew:
 		return fmt.Sprintf("clock skew to %d at n%d", e.Replica, e.N)
+	case EvViewChange:
+		return fmt.Sprintf("view change to %d: %s", e.N, e.Cause)
+	case EvNewView:
+		return fmt.Sprintf("view %d", e.N)
 	}
 	return fmt.Sprintf("event %d", e.Kind)
 }

@@ -16,6 +16,8 @@ type script struct {
 	l       *node
 	tick    uint64
 	batches []*message.Batch
+
+	viewChanges []*message.ViewChange
 }
 
 func (s *script) byte() byte {
@@ -53,7 +55,7 @@ func (s *script) batch() *message.Batch {
 }
 
 func (s *script) message() message.Message {
-	switch s.byte() % 14 {
+	switch s.byte() % 17 {
 	case 0, 1:
 		return &message.PrePrepare{View: uint64(s.byte() % 2), Batch: s.batch()}
 	case 2, 3:
@@ -76,6 +78,10 @@ func (s *script) message() message.Message {
 		return &message.Body{Batch: s.batch()}
 	case 12:
 		return &message.FetchCommitted{From: s.n(), To: s.n()}
+	case 13:
+		return s.viewChange()
+	case 14, 15:
+		return s.newView()
 	default:
 		m := &message.Committed{}
 		for range s.byte() % 4 {
@@ -83,6 +89,47 @@ func (s *script) message() message.Message {
 		}
 		return m
 	}
+}
+
+// viewChange is one that a transport lets pass: its sets are valid.
+func (s *script) viewChange() message.Message {
+	m := &message.ViewChange{Replica: message.ReplicaID(s.byte() % 4), NewView: 1 + uint64(s.byte()%4)}
+	for n := uint64(1); n <= 16; n += 1 + uint64(s.byte()%8) {
+		e := message.PQ{N: n, Digest: s.digest(), View: uint64(s.byte()) % m.NewView}
+		m.Q = append(m.Q, e)
+		if s.byte()%2 == 0 {
+			m.P = append(m.P, e)
+		}
+	}
+	if len(s.viewChanges) < 64 {
+		s.viewChanges = append(s.viewChanges, m)
+	}
+	return m
+}
+
+// newView names view changes that were seen, decided rightly or not.
+func (s *script) newView() message.Message {
+	m := &message.NewView{View: 1 + uint64(s.byte()%4)}
+	m.Replica = message.ReplicaID(m.View % 4)
+	named := map[message.ReplicaID]*message.ViewChange{}
+	for _, vc := range s.viewChanges {
+		if vc.NewView == m.View || s.byte()%32 == 0 {
+			named[vc.Replica] = vc
+		}
+	}
+	var set []*message.ViewChange
+	for id := range message.ReplicaID(4) {
+		if vc := named[id]; vc != nil {
+			set = append(set, vc)
+			m.ViewChanges = append(m.ViewChanges, message.ViewChangeRef{Replica: id, Digest: vc.Digest(crypto.ClusterID{1})})
+		}
+	}
+	if len(set) >= 3 && s.byte()%4 > 0 {
+		if x, err := (&decider{c: &s.l.Replica.c, f: 1, q: 3, set: set}).decide(); err == nil {
+			m.DecisionDigest = x.digest(crypto.ClusterID{1})
+		}
+	}
+	return m
 }
 
 // run steps the script and returns every effect in its stable form. A replica
@@ -139,6 +186,7 @@ func FuzzStep(f *testing.F) {
 // compares every effect: map order must not leak.
 func TestI24_SameInputsSameEffects(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
+	views := 0
 	for range 50 {
 		b := make([]byte, 3000)
 		for i := range b {
@@ -153,5 +201,11 @@ func TestI24_SameInputsSameEffects(t *testing.T) {
 			}
 			t.Fatalf("%d and %d effects", len(one), len(two))
 		}
+		if has(one, "event view ") {
+			views++
+		}
+	}
+	if views < 5 {
+		t.Errorf("%d of 50 scripts came to another view: they test too little", views)
 	}
 }

@@ -24,6 +24,8 @@
 //	Normal-case operation, 4.2        batch.go, preprepare.go, prepare.go, commit.go, log.go
 //	Execution and agreed time         execute.go
 //	Garbage collection, 4.3           checkpoint.go
+//	View changes, 4.4                 views.go, newview.go, suspicion.go
+//	The new view's content, TOCS fig. decide.go
 //	Retransmission                    status.go, fetch.go, timer.go
 //	Quorums and certificates          quorum.go
 //
@@ -35,4 +37,11 @@
 // commits, or on f+1 statements that a batch is committed, without having to
 // be prepared itself. A quorum is ceil((n+f+1)/2), which is 2f+1 where
 // n = 3f+1.
+//
+// View changes are signed, and each brings the certificate of its sender's
+// stable checkpoint: a proof, where the paper counts claims. Q is bounded by
+// what a replica accepts (M digests at a number beside those that new views
+// chose), so nothing has to be forgotten. The primary need not hold a body to
+// choose it: f+1 senders pre-prepared it, and everybody fetches it from them. A
+// primary may give its own view up, and is followed at once.
 package consensus

@@ -137,6 +137,7 @@ const (
 	TooLarge              // more entries than allowed
 	FromSelf              // claims to be from this replica
 	NotSupported          // not served yet
+	BadNewViewSet         // a new view that does not follow from its view changes
 	numReasons
 )
 
@@ -144,7 +145,7 @@ var reasonNames = [numReasons]string{
 	"ok", "not_ready", "window_exceeded", "client_quota", "overloaded", "peer_quota", "bad_request",
 	"wrong_view", "not_primary", "outside_window", "equivocation", "bad_batch", "clock_skew",
 	"too_many_fresh", "window_bytes", "below_top", "not_boundary", "unsolicited", "bad_signature",
-	"stale_vote", "too_large", "from_self", "not_supported",
+	"stale_vote", "too_large", "from_self", "not_supported", "bad_new_view",
 }
 
 // String names the reason as metrics and logs do.
@@ -176,6 +177,8 @@ const (
 	EvStalled                           // nothing was executed for half the timeout
 	EvComplaint                         // a client asked for a view change
 	EvClockSkew                         // the primary's clock differs too much from the own one
+	EvViewChange                        // this replica asked for view N, because of Cause
+	EvNewView                           // view N was installed
 )
 
 // Event is a fact for log and metrics. It has no effect.
@@ -184,6 +187,7 @@ type Event struct {
 	Replica message.ReplicaID
 	N       uint64
 	Reason  Reason
+	Cause   Cause
 	Status  message.ReplicaStatus
 	Text    string
 }

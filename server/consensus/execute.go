@@ -48,5 +48,6 @@ func (r *Replica) onExecuted(e *Executed) {
 		}
 	}
 	r.timers.progressed(r.tick)
+	r.calm()
 	r.tryStable()
 }

@@ -106,6 +106,9 @@ func (r *Replica) onBody(from message.ReplicaID, m *message.Body) {
 	}
 	r.unwant(s)
 	s.addBody(m.Batch)
+	if r.normal() && s.accepted && s.digest == m.Batch.Digest && !s.prepareOK {
+		r.voteSelected(s)
+	}
 	r.amplify(s)
 	r.tryExecute()
 }

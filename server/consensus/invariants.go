@@ -26,15 +26,18 @@ func (r *Replica) checkInvariants() error {
 		if !r.inLog(s.n) || int(s.n%L) != i {
 			return fmt.Errorf("I15: slot %d holds n%d, log is (%d, %d]", i, s.n, r.base, r.base+L)
 		}
-		if s.fresh() > M || len(s.bodies) > M+2 {
+		if s.fresh() > M || len(s.q) > M*r.c.N+1 || len(s.bodies) > M*r.c.N+2 {
 			return fmt.Errorf("I15: n%d has %d fresh digests and %d bodies", s.n, s.fresh(), len(s.bodies))
 		}
 		if s.accepted {
 			b := s.body(s.digest)
-			if b == nil {
+			if b == nil && s.n > r.top {
 				return fmt.Errorf("I25: n%d accepted %s without its body", s.n, s.digest)
 			}
-			fresh += len(b.Body)
+			if b == nil && s.prepareOK && s.digest != r.nullDigest(s.n) {
+				return fmt.Errorf("I25: n%d prepared %s without its body", s.n, s.digest)
+			}
+			fresh += s.freshSize
 		}
 		if s.prepared && !s.accepted || s.commitOK && !s.prepared {
 			return fmt.Errorf("I7: n%d accepted=%t prepared=%t commitOK=%t", s.n, s.accepted, s.prepared, s.commitOK)

@@ -13,6 +13,7 @@ type slot struct {
 
 	// The present view.
 	accepted  bool
+	freshSize int           // of the body in freshBytes; 0: not fresh in this view
 	digest    crypto.Digest // accepted; zero if none
 	prepared  bool
 	prepareOK bool // own prepare is durable, so it counts and may be sent again
@@ -98,11 +99,7 @@ func (r *Replica) truncate(base uint64) {
 			continue
 		}
 		r.unwant(s)
-		if s.accepted {
-			if b := s.body(s.digest); b != nil {
-				r.freshBytes -= len(b.Body)
-			}
-		}
+		r.freshBytes -= s.freshSize
 		s.reset()
 	}
 	r.base = base
@@ -172,4 +169,14 @@ func (s *slot) setQ(d crypto.Digest, view uint64) {
 		}
 	}
 	s.q = append(s.q, qEntry{digest: d, view: view})
+}
+
+// selectQ notes that a new view chose d: it is never refused any more.
+func (s *slot) selectQ(d crypto.Digest, view uint64) {
+	s.setQ(d, view)
+	for i := range s.q {
+		if s.q[i].digest == d {
+			s.q[i].selected = true
+		}
+	}
 }

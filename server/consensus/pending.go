@@ -57,6 +57,7 @@ type group struct {
 	watch    bool   // this replica waits for its execution
 	share    int    // what it counts in its peer's share of watched requests
 	passedOn bool   // to the present primary
+	since    uint64 // tick at which it came
 	from     int    // peer that relayed it, -1: a client of this replica
 
 	age   *list.Element // in all

@@ -10,6 +10,8 @@ const (
 	promiseCommit
 	promiseCheckpoint
 	promiseStable
+	promiseViewChange // n is the view
+	promiseInstall    // n is the view
 )
 
 // promise is an own vote that counts only once its record is durable: with the
@@ -43,6 +45,12 @@ func (r *Replica) keepPromise(p promise) {
 		return
 	case promiseStable:
 		r.stableDurable(p.n)
+		return
+	case promiseViewChange:
+		r.viewChangeDurable(p.n)
+		return
+	case promiseInstall:
+		r.install(p.n)
 		return
 	}
 	s := r.peek(p.n)

@@ -64,6 +64,9 @@ func abs(v int64) int64 {
 
 // onPrePrepare accepts a proposal of the primary.
 func (r *Replica) onPrePrepare(from message.ReplicaID, m *message.PrePrepare) {
+	if m.View > r.view && r.keepEarly(from, m) {
+		return
+	}
 	switch why := r.admitPrePrepare(from, m); why {
 	case OK:
 		r.accept(m.Batch)
@@ -89,7 +92,8 @@ func (r *Replica) accept(b *message.Batch) {
 	s.accepted, s.digest = true, b.Digest
 	s.setQ(b.Digest, r.view)
 	s.addBody(b)
-	r.freshBytes += len(b.Body)
+	s.freshSize = len(b.Body)
+	r.freshBytes += s.freshSize
 	r.highest, r.due = max(r.highest, n), max(r.due, n)
 	if s.want == b.Digest {
 		r.unwant(s)
@@ -115,8 +119,8 @@ func (r *Replica) amplify(s *slot) {
 		return
 	}
 	d, ok := r.vouched(s)
-	if !ok {
-		return
+	if !ok || d == r.nullDigest(s.n) {
+		return // only a new view makes null batches, and it says so itself
 	}
 	r.due = max(r.due, s.n)
 	if b := s.body(d); b == nil {

@@ -42,8 +42,9 @@ type Replica struct {
 	due           uint64 // highest number that should be executed: accepted, vouched for or committed
 	wants         int    // slots that wait for a body
 
-	ckpt checkpoints
-	pend pending
+	ckpt  checkpoints
+	pend  pending
+	views views
 
 	tick    uint64
 	wallUS  int64
@@ -54,18 +55,19 @@ type Replica struct {
 
 // peer is what a replica remembers of another.
 type peer struct {
-	seen      bool // a vote of it was seen in this epoch
-	answered  bool // it answered the question of 5.6
-	seenMe    bool // and saw a vote of this replica
-	highest   message.PQ
-	status    message.Status // the last one
-	statusAt  uint64         // tick of the last status sent because it asked
-	budget    int            // bytes left for answers in this interval
-	budgetAt  uint64         // tick at which the interval began
-	requests  int            // its relays that are pending
-	bytes     int
-	watched   int    // those of them with the flag watch
-	fetchedAt uint64 // tick at which a certificate was asked of it
+	seen              bool // a vote of it was seen in this epoch
+	answered          bool // it answered the question of 5.6
+	seenMe            bool // and saw a vote of this replica
+	highest           message.PQ
+	highestViewChange uint64
+	status            message.Status // the last one
+	statusAt          uint64         // tick of the last status sent because it asked
+	budget            int            // bytes left for answers in this interval
+	budgetAt          uint64         // tick at which the interval began
+	requests          int            // its relays that are pending
+	bytes             int
+	watched           int    // those of them with the flag watch
+	fetchedAt         uint64 // tick at which a certificate was asked of it
 }
 
 // New makes a replica in view 0 with nothing ordered.
@@ -82,6 +84,7 @@ func New(c Config, sign SignFunc) (*Replica, error) {
 	for i := range r.slots {
 		r.slots[i].init(c.N)
 	}
+	r.views.held = make([]heldViewChange, c.N)
 	r.ckpt.init(&r.c)
 	r.pend.init(&r.c)
 	r.timers.second = 10 * c.RetryFirst // the first repetition comes after 100 ms
@@ -118,7 +121,10 @@ func (r *Replica) Step(in *Input, out *Effects) {
 		r.propose()
 	case InComplaint:
 		r.event(Event{Kind: EvComplaint})
-	case InDrain: // handing over comes with view changes
+	case InDrain:
+		if r.isPrimary() {
+			r.suspect(Draining)
+		}
 	case InConnected:
 		if int(in.From) < r.c.N && in.From != r.c.Self {
 			r.sendStatusTo(int(in.From), true)
@@ -157,7 +163,13 @@ func (r *Replica) onMessage(from message.ReplicaID, m message.Message) {
 		r.onCommittedClaims(from, m)
 	case *message.FetchCertificate:
 		r.onFetchCertificate(from, m)
-	default: // view changes come with the next version of the protocol
+	case *message.ViewChange:
+		r.onViewChange(from, m)
+	case *message.NewView:
+		r.onNewView(from, m)
+	case *message.FetchViewChange:
+		r.onFetchViewChange(from, m)
+	default:
 		r.reject(from, NotSupported, 0)
 	}
 }

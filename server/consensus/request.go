@@ -37,8 +37,8 @@ func (r *Replica) admitRequest(in *Input) Reason {
 		r.watch(g)
 		if in.Source.Retry {
 			r.urge(g)
-		} else if in.Source.Alone {
-			r.passOn(g)
+		} else if in.Source.Alone || r.views.last != nil && r.tick-r.views.installed < r.timeout() {
+			r.passOn(g) // the second: its client may take this replica for the primary still
 		}
 	}
 	for _, g := range known { // again from the client: it is impatient
@@ -113,7 +113,7 @@ func (r *Replica) quota(c *client, open []uint64, size int) Reason {
 // watch starts to wait for a group's execution: its delay moves the timers.
 func (r *Replica) watch(g *group) {
 	if !g.watch {
-		g.watch = true
+		g.watch, g.since = true, r.tick
 		if r.pend.watched == 0 {
 			r.timers.progressed(r.tick)
 		}
@@ -149,9 +149,13 @@ func (r *Replica) urge(g *group) {
 }
 
 // relayAgain sends a waiting group to the primary once more: the first one may
-// have been lost.
+// have been lost. A replica that gave its view up alone cannot know who is the
+// primary; the others do, and watch over it.
 func (r *Replica) relayAgain(g *group) {
-	if !r.isPrimary() {
+	switch {
+	case r.status == message.Changing:
+		r.send(Everyone, &message.Relay{Group: g.view, Watch: true})
+	case !r.isPrimary():
 		r.send(r.primary(), &message.Relay{Group: g.view, Watch: g.urged})
 	}
 }

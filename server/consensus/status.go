@@ -20,6 +20,13 @@ func (r *Replica) saw(from message.ReplicaID, v message.PQ) {
 	}
 }
 
+// sawViewChange notes that a peer asked for a view in this epoch.
+func (r *Replica) sawViewChange(from message.ReplicaID, view uint64) {
+	r.saw(from, message.PQ{})
+	p := &r.peers[from]
+	p.highestViewChange = max(p.highestViewChange, view)
+}
+
 // sendStatus tells every peer where this replica stands.
 func (r *Replica) sendStatus(want bool) {
 	for i := range r.c.N {
@@ -32,7 +39,13 @@ func (r *Replica) sendStatus(want bool) {
 func (r *Replica) sendStatusTo(to int, want bool) {
 	s := &message.Status{
 		View: r.view, Status: r.status, H: r.h, LastExecuted: r.lastExec, LastCommitted: r.lastCommitted,
-		SeenYou: r.peers[to].seen, HighestVote: r.peers[to].highest, WantStatus: want,
+		SeenYou: r.peers[to].seen, HighestVote: r.peers[to].highest, HighestViewChange: r.peers[to].highestViewChange,
+		VCView: r.views.asked, HasNewView: r.views.work != nil, WantStatus: want,
+	}
+	for i := range r.views.held {
+		if m := r.views.held[i].m; m != nil && m.NewView == r.views.asked {
+			s.ViewChanges |= 1 << i
+		}
 	}
 	for i := uint64(0); i < message.StatusSpan && r.lastCommitted+1+i <= r.highest; i++ {
 		s.Accepted = append(s.Accepted, 0)
@@ -43,7 +56,9 @@ func (r *Replica) sendStatusTo(to int, want bool) {
 		bit := uint64(1) << i
 		if e.accepted {
 			s.Accepted[i] = prefix(e.digest)
-			s.HasBody |= bit // an accepted batch's body is always held
+			if e.body(e.digest) != nil {
+				s.HasBody |= bit
+			}
 		}
 		if e.committed {
 			s.Committed |= bit
@@ -89,6 +104,7 @@ func (r *Replica) repair(to message.ReplicaID, m *message.Status) {
 	if m.H < r.h {
 		r.sendCertificate(to)
 	}
+	r.repairView(to, m)
 	r.resendCheckpoints(to, m.H)
 	if m.LastCommitted >= r.highest {
 		return
@@ -96,8 +112,8 @@ func (r *Replica) repair(to message.ReplicaID, m *message.Status) {
 	first := m.LastCommitted + 1
 	last := first + message.StatusSpan - 1
 	r.state(to, first, last, m.Committed)
-	if m.View != r.view {
-		return
+	if m.View != r.view || !r.normal() {
+		return // what was said in a view that is given up is not repeated
 	}
 	for n := max(first, r.base+1); n <= min(last, r.highest); n++ {
 		if s := r.peek(n); s != nil && s.accepted {
@@ -106,12 +122,41 @@ func (r *Replica) repair(to message.ReplicaID, m *message.Status) {
 	}
 }
 
+// repairView brings a peer in a lower view along, and gives one that changes to
+// the same view the view changes that it lacks.
+func (r *Replica) repairView(to message.ReplicaID, m *message.Status) {
+	switch {
+	case r.normal() && m.View < r.view && m.VCView <= r.view && r.views.last != nil:
+		if m.HasNewView && m.VCView == r.view {
+			return // it has it, and asks for what it lacks
+		}
+		if r.spend(to, 256+64*len(r.views.last.ViewChanges)) {
+			r.send(int(to), r.views.last)
+		}
+		for _, vc := range r.views.lastSet {
+			has := m.VCView == r.view && m.ViewChanges&(1<<vc.Replica) != 0
+			if !has && vc.Replica != to && r.spend(to, viewChangeSize(vc)) {
+				r.send(int(to), vc)
+			}
+		}
+	case r.status == message.Changing && m.View < r.views.asked:
+		for i := range r.views.held {
+			vc := r.views.held[i].m
+			if vc == nil || vc.NewView < r.views.asked || m.VCView == r.views.asked && m.ViewChanges&(1<<i) != 0 || i == int(to) {
+				continue
+			}
+			if r.spend(to, viewChangeSize(vc)) {
+				r.send(int(to), vc)
+			}
+		}
+	}
+}
+
 // resendVotes sends again what this replica said about one number. Only
 // durable votes are sent: these are the same promises, no new ones.
 func (r *Replica) resendVotes(to message.ReplicaID, s *slot, m *message.Status, bit uint64) {
 	const vote = 64 // bytes, about
-	if r.isPrimary() && m.HasBody&bit == 0 {
-		b := s.body(s.digest)
+	if b := s.body(s.digest); b != nil && s.n > r.top && r.isPrimary() && m.HasBody&bit == 0 {
 		if r.spend(to, len(b.Body)) {
 			r.send(int(to), &message.PrePrepare{View: r.view, Batch: b})
 		}

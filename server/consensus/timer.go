@@ -2,15 +2,17 @@ package consensus
 
 import "github.com/pbft-go/pbft/server/message"
 
-// timers holds deadlines in ticks. The hard half of the progress timer, the
-// fairness and the new-view timers come with view changes.
+// timers holds deadlines in ticks.
 type timers struct {
-	second     uint64 // ticks in a second
-	progress   uint64 // tick of the last progress
-	soft       uint64 // next soft expiry, 0: not armed
-	softEvery  uint64 // present distance between soft expiries
-	status     uint64 // next Status to all
-	proposedUS int64  // time of the last own proposal
+	second      uint64 // ticks in a second
+	progress    uint64 // tick of the last progress
+	soft        uint64 // next soft expiry, 0: not armed
+	softEvery   uint64 // present distance between soft expiries
+	newView     uint64 // when the new view is late, 0: not armed
+	repeat      uint64 // next repetition of the own view change
+	repeatEvery uint64
+	status      uint64 // next Status to all
+	proposedUS  int64  // time of the last own proposal
 }
 
 // progressed restarts the progress timer.
@@ -24,7 +26,10 @@ func (r *Replica) busy() bool {
 func (r *Replica) onTick(tick uint64, wallUS int64) {
 	r.tick, r.wallUS = max(tick, r.tick), wallUS
 	r.askBodies()
+	r.askViewChanges()
 	r.softExpiry()
+	r.hardExpiry()
+	r.repeatViewChange()
 	r.gossip()
 }
 
@@ -39,7 +44,7 @@ func (r *Replica) softExpiry() {
 		return
 	}
 	if t.soft == 0 {
-		t.soft = t.progress + r.c.Timeout/2
+		t.soft = t.progress + r.timeout()/2
 	}
 	if r.tick < t.soft {
 		return
@@ -84,6 +89,8 @@ func (r *Replica) gossip() {
 	switch {
 	case r.status == message.Starting:
 		every = r.c.RetryFirst
+	case r.status == message.Changing:
+		every = r.timers.repeatEvery
 	case r.busy():
 		every = r.busyInterval()
 	}

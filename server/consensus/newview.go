@@ -1,0 +1,281 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// assembly is a new view whose view changes are being gathered.
+type assembly struct {
+	m     *message.NewView
+	set   []*message.ViewChange // parallel to m.ViewChanges; nil: missing
+	askAt uint64                // tick
+	next  int                   // replica to ask
+
+	// Proposals of the view that came before it was installed, in order.
+	early      []*message.PrePrepare
+	earlyBytes int
+	chosen     *decision // decided, its record not durable yet
+}
+
+// tryNewView lets the primary of the view that was asked for decide, once a
+// quorum asked for exactly that view, itself included.
+func (r *Replica) tryNewView() {
+	w := r.views.asked
+	if r.status != message.Changing || Primary(w, r.c.N) != int(r.c.Self) || r.views.work != nil && r.views.work.m.View >= w {
+		return
+	}
+	nv := &message.NewView{Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation, View: w}
+	var set []*message.ViewChange
+	for i := range r.views.held {
+		if h := &r.views.held[i]; h.m != nil && h.m.NewView == w {
+			set = append(set, h.m)
+			nv.ViewChanges = append(nv.ViewChanges, message.ViewChangeRef{Replica: message.ReplicaID(i), Digest: h.digest})
+		}
+	}
+	if own := r.views.held[r.c.Self].m; len(set) < r.q || own == nil || own.NewView != w {
+		return
+	}
+	x, err := r.decide(set)
+	if err != nil {
+		return // more view changes will come, or the replica has halted
+	}
+	nv.DecisionDigest = x.digest(r.c.Cluster)
+	nv.Signature = r.sign(crypto.TagNewView, nv.AppendSigned(nil))
+	r.views.work = &assembly{m: nv, set: set}
+	k := r.chose(x)
+	r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: nv, After: k})
+}
+
+// decide runs the decision procedure. Two certificates for one number cannot
+// be with f faulty replicas.
+func (r *Replica) decide(set []*message.ViewChange) (*decision, error) {
+	x, err := (&decider{c: &r.c, f: r.f, q: r.q, set: set}).decide()
+	if errors.Is(err, errTwoCertificates) {
+		r.halt(fmt.Sprintf("%v: more than %d replicas are faulty", err, r.f))
+	}
+	return x, err
+}
+
+// admitNewView checks what can be checked without the view changes.
+func (r *Replica) admitNewView(m *message.NewView) Reason {
+	switch {
+	case r.status != message.Normal && r.status != message.Changing:
+		return NotReady
+	case int(m.Replica) != Primary(m.View, r.c.N) || m.Replica == r.c.Self:
+		return NotPrimary
+	case m.View <= r.view || m.View < r.views.asked:
+		return WrongView
+	case len(m.ViewChanges) < r.q || len(m.ViewChanges) > r.c.N || int(m.ViewChanges[len(m.ViewChanges)-1].Replica) >= r.c.N:
+		return BadNewViewSet
+	case r.views.work != nil && r.views.work.m.View >= m.View:
+		return StaleVote
+	}
+	return OK
+}
+
+// onNewView takes a new view, signed by its primary; anybody may bring it.
+func (r *Replica) onNewView(from message.ReplicaID, m *message.NewView) {
+	if why := r.admitNewView(m); why != OK {
+		if why != StaleVote && why != WrongView {
+			r.reject(from, why, m.View)
+		}
+		return
+	}
+	a := &assembly{m: m, set: make([]*message.ViewChange, len(m.ViewChanges)), next: int(from)}
+	for i, ref := range m.ViewChanges {
+		a.set[i] = r.findViewChange(ref)
+	}
+	r.views.work = a
+	r.askViewChanges()
+	r.tryInstall()
+}
+
+// complete gives the new view in work a view change that it names.
+func (r *Replica) complete(m *message.ViewChange) {
+	a := r.views.work
+	if a == nil || a.chosen != nil {
+		return
+	}
+	for i, ref := range a.m.ViewChanges {
+		if ref.Replica == m.Replica && a.set[i] == nil && ref.Digest == m.Digest(r.c.Cluster) {
+			a.set[i] = m
+			r.tryInstall()
+			return
+		}
+	}
+}
+
+// askViewChanges asks for what the new view in work lacks: its primary and
+// everybody else, one after the other.
+func (r *Replica) askViewChanges() {
+	a := r.views.work
+	if a == nil || a.chosen != nil || r.tick < a.askAt {
+		return
+	}
+	a.askAt = r.tick + r.c.RetryFirst
+	for i, ref := range a.m.ViewChanges {
+		if a.set[i] == nil {
+			r.send(a.next, &message.FetchViewChange{Ref: ref, View: a.m.View})
+		}
+	}
+	for a.next = (a.next + 1) % r.c.N; a.next == int(r.c.Self); {
+		a.next = (a.next + 1) % r.c.N
+	}
+}
+
+// tryInstall checks the new view in work against its view changes, once all
+// are there: deciding on them must give what the primary signed.
+func (r *Replica) tryInstall() {
+	a := r.views.work
+	for _, m := range a.set {
+		if m == nil {
+			return
+		}
+	}
+	for _, m := range a.set {
+		if m.NewView != a.m.View {
+			r.badNewView(a.m)
+			return
+		}
+	}
+	x, err := r.decide(a.set)
+	if r.status == message.Halted {
+		return
+	}
+	if err != nil || x.digest(r.c.Cluster) != a.m.DecisionDigest {
+		r.badNewView(a.m)
+		return
+	}
+	r.chose(x)
+}
+
+func (r *Replica) badNewView(m *message.NewView) {
+	r.views.work = nil
+	r.reject(m.Replica, BadNewViewSet, m.View)
+	r.changeView(max(r.views.asked, m.View)+1, BadNewView)
+}
+
+// chose persists the new view in work. It is installed when durable.
+func (r *Replica) chose(x *decision) PersistID {
+	a := r.views.work
+	a.chosen = x
+	k := r.record(Record{Kind: RecNewView, View: a.m.View, Msg: a.m})
+	r.promise(k, promiseInstall, a.m.View)
+	return k
+}
+
+// keepEarly keeps a proposal for the view in work, until that is installed. It
+// reports false if m is for no such view; what does not fit comes again by
+// Status.
+func (r *Replica) keepEarly(from message.ReplicaID, m *message.PrePrepare) bool {
+	a := r.views.work
+	if a == nil || m.View != a.m.View || from != a.m.Replica {
+		return false
+	}
+	if len(a.early) < r.c.Pipeline && a.earlyBytes+len(m.Batch.Body) <= r.c.WindowBytes/4 {
+		a.early = append(a.early, m)
+		a.earlyBytes += len(m.Batch.Body)
+	}
+	return true
+}
+
+// install enters the view in work.
+func (r *Replica) install(view uint64) {
+	a := r.views.work
+	if a == nil || a.m.View != view || a.chosen == nil || view < r.views.asked {
+		return // a higher view was asked for meanwhile
+	}
+	x := a.chosen
+	r.view, r.views.asked, r.top = view, view, x.top
+	r.views.last, r.views.lastSet, r.views.work = a.m, a.set, nil
+	r.views.executed, r.views.installed = r.lastExec, r.tick
+	r.leaveView()
+	if x.certificate.N() > r.h {
+		r.certified(x.certificate)
+	}
+	r.setStatus(message.Normal, fmt.Sprintf("view %d, replica %d is primary", view, r.primary()))
+	r.event(Event{Kind: EvNewView, N: view})
+	for i := range x.chosen {
+		if !r.take(x.h+1+uint64(i), x.chosen[i].digest) {
+			return
+		}
+	}
+	r.lastProposed = x.top
+	r.handOver()
+	r.countVotes()
+	for _, m := range a.early {
+		r.onPrePrepare(a.m.Replica, m)
+	}
+	r.timers.progressed(r.tick)
+	r.sendStatus(false)
+}
+
+// leaveView forgets what belongs to the view before.
+func (r *Replica) leaveView() {
+	r.freshBytes = 0
+	for i := range r.slots {
+		s := &r.slots[i]
+		s.accepted, s.digest, s.freshSize = false, crypto.Digest{}, 0
+		s.prepared, s.prepareOK, s.commitOK = false, false, false
+	}
+}
+
+// take accepts what the new view chose at n. It is prepared again even if it
+// was executed: others may need the vote. It reports false if the replica had
+// to halt.
+func (r *Replica) take(n uint64, d crypto.Digest) bool {
+	if n <= r.h || !r.inLog(n) {
+		return true
+	}
+	s := r.slot(n)
+	if s.committed && s.committedDigest != d {
+		r.halt(fmt.Sprintf("agreement violated at %d: %s is committed, view %d chose %s; more than %d replicas are faulty",
+			n, s.committedDigest.Hex(), r.view, d.Hex(), r.f))
+		return false
+	}
+	s.accepted, s.digest = true, d
+	s.selectQ(d, r.view)
+	r.highest, r.due = max(r.highest, n), max(r.due, n)
+	if d != r.nullDigest(n) && s.body(d) == nil {
+		r.wantBody(s, d)
+		return true
+	}
+	r.voteSelected(s)
+	return true
+}
+
+// voteSelected prepares what the new view chose, once its body is there.
+func (r *Replica) voteSelected(s *slot) {
+	k := r.record(Record{Kind: RecAccept, N: s.n, View: r.view, Digest: s.digest, Batch: s.body(s.digest)})
+	r.promise(k, promisePrepare, s.n)
+	r.vote(k, &message.Prepare{View: r.view, N: s.n, Digest: s.digest})
+}
+
+// handOver makes pending requests ready again, and passes the watched ones to
+// the new primary: it may never have heard of them.
+func (r *Replica) handOver() {
+	passed := 0
+	for e := r.pend.all.Front(); e != nil; e = e.Next() {
+		g := e.Value.(*group)
+		g.proposed, g.passedOn = 0, false
+		r.pend.enqueue(g)
+		if g.watch && passed < maxRelayAgain {
+			r.passOn(g)
+			passed++
+		}
+	}
+}
+
+// countVotes acts on votes of the view that came before it was installed.
+func (r *Replica) countVotes() {
+	for n := r.base + 1; n <= r.highest && r.inLog(n); n++ {
+		if s := r.peek(n); s != nil {
+			r.tryPrepared(s)
+			r.amplify(s)
+		}
+	}
+}
