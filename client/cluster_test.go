@@ -157,10 +157,10 @@ func TestDeadReplicasAreShown(t *testing.T) {
 	if out := r.want(t, exitFailed, "dump", "--replica", "0"); !strings.Contains(out, "replica 0 at "+r.Addr(0)) {
 		t.Errorf("dump of a dead replica: %q", out)
 	}
+	r.StopReplica(1)
 	if out := r.want(t, exitUnknown, "submit", "--client", "me", "--number", "3", "--timeout", "200ms", "x"); !strings.Contains(out, `"client outcome me 3"`) {
 		t.Errorf("output %q", out)
 	}
-	r.StopReplica(1)
 	if out := r.want(t, exitFailed, "status"); !strings.Contains(out, "2 of 4 replicas answered, a quorum is 3") {
 		t.Errorf("status:\n%s", out)
 	}

@@ -33,8 +33,8 @@ const (
 // never split.
 const minBatchBytes = crypto.MaxGroupBytes + requestOverhead
 
-// maxTimeout is the longest view change timeout that doubling reaches (T_max).
-const maxTimeout = time.Minute
+// MaxTimeout is the longest view change timeout that doubling reaches (T_max).
+const MaxTimeout = time.Minute
 
 var keys = []key{
 	{"state_machine", "log, kv, or one that this program brings along", true, name{func(c *Config) *string { return &c.StateMachine }}},
@@ -45,7 +45,7 @@ var keys = []key{
 	{"retry_times_before_view_change", "failures before a client complains", false, integer{1, 1000, 1, func(c *Config) *int { return &c.RetryTimesBeforeViewChange }}},
 	{"sync_interval", "seconds between two status messages", false, seconds{10 * time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.SyncInterval }}},
 	{"misc.network_timeout", "seconds of one HTTP call", false, seconds{10 * time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.NetworkTimeout }}},
-	{"view_change_timeout", "seconds without progress", false, seconds{100 * time.Millisecond, maxTimeout, func(c *Config) *time.Duration { return &c.ViewChangeTimeout }}},
+	{"view_change_timeout", "seconds without progress", false, seconds{100 * time.Millisecond, MaxTimeout, func(c *Config) *time.Duration { return &c.ViewChangeTimeout }}},
 	{"client_retry", "seconds before a client asks every replica", false, seconds{10 * time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.ClientRetry }}},
 	{"max_drift", "seconds between the clocks of two replicas", false, seconds{10 * time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.MaxDrift }}},
 

@@ -123,6 +123,21 @@ func TestOverloadIsPushedBackAndLosesNothing(t *testing.T) {
 	t.Fatalf("the primary refused nothing: %v", c.Status(0).GetCounters())
 }
 
+func TestAPrimaryThatStopsHandsOver(t *testing.T) {
+	c := replicatest.Start(t, 4, "")
+	many(t, c, []int{0, 1, 2, 3}, 5, 5)
+	c.StopReplica(0)
+	k := dial(t, c)
+	for range 20 {
+		if _, err := k.Submit(deadline(t), []byte("after")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.Status(1); s.GetView() != 1 || s.GetPrimary() != 1 {
+		t.Fatalf("view %d, primary %d", s.GetView(), s.GetPrimary())
+	}
+}
+
 func TestOneBackupIsDispensable(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
 	many(t, c, []int{0, 1, 2, 3}, 5, 5)
@@ -137,7 +152,8 @@ func TestOneBackupIsDispensable(t *testing.T) {
 
 func TestOutcomeUnknownWhenTimeIsUp(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
-	c.StopReplica(0) // the primary: nothing is ordered until views change
+	c.StopReplica(0)
+	c.StopReplica(1) // no quorum is left
 	k := dial(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -181,6 +197,7 @@ func TestNumberReusedAndOutcome(t *testing.T) {
 func TestCloseEndsCalls(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
 	c.StopReplica(0)
+	c.StopReplica(1)
 	k := dial(t, c)
 	s, _ := k.Session("a")
 	got := make(chan error, 1)

@@ -26,6 +26,7 @@ type eventKey struct {
 	kind    consensus.EventKind
 	replica message.ReplicaID
 	reason  consensus.Reason
+	cause   consensus.Cause
 }
 
 type eventCount struct {
@@ -49,7 +50,7 @@ func (l *eventLog) refuse(why consensus.Reason) {
 // take notes one fact. Only the loop calls it.
 func (l *eventLog) take(e *consensus.Event) {
 	l.mu.Lock()
-	k := eventKey{e.Kind, e.Replica, e.Reason}
+	k := eventKey{e.Kind, e.Replica, e.Reason, e.Cause}
 	c := l.seen[k]
 	if c == nil {
 		c = &eventCount{}
@@ -85,9 +86,9 @@ func eventLevel(e *consensus.Event) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelInfo
-	case consensus.EvEquivocation, consensus.EvClockSkew, consensus.EvStalled:
+	case consensus.EvEquivocation, consensus.EvClockSkew, consensus.EvStalled, consensus.EvViewChange:
 		return slog.LevelWarn
-	case consensus.EvComplaint:
+	case consensus.EvComplaint, consensus.EvNewView:
 		return slog.LevelInfo
 	default:
 		return slog.LevelDebug
@@ -124,6 +125,10 @@ func (l *eventLog) counters(n int) (totals map[string]uint64, rejected, equivoca
 			totals["clock_skew"] += c.total
 		case consensus.EvDiverged:
 			totals["diverged"] += c.total
+		case consensus.EvViewChange:
+			totals[fmt.Sprintf("view_changes:%s", k.cause)] += c.total
+		case consensus.EvNewView:
+			totals["new_views"] += c.total
 		}
 	}
 	return totals, rejected, equivocations

@@ -45,10 +45,11 @@ func (t *turn) perform() {
 			}
 			r.tickets.decide(a)
 		}
+		r.view.Store(r.core.View()) // before the events, which tell of it
 		for i := range out.Events {
 			r.events.take(&out.Events[i])
 		}
-		r.view.Store(r.core.View())
+		r.noteHandOver()
 		if out.Halt != nil {
 			r.halt(out.Halt.Reason)
 		}

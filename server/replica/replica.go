@@ -78,6 +78,10 @@ type Replica struct {
 	halted chan struct{} // closed when the core halts or panics
 	haltMu sync.Once
 
+	draining   atomic.Bool   // this replica stops, and led
+	handed     chan struct{} // closed when another replica leads
+	handedOnce sync.Once
+
 	complaints atomic.Uint64
 }
 
@@ -91,7 +95,7 @@ func New(o Options) (*Replica, error) {
 	}
 	r := &Replica{
 		o: o, cfg: o.Config, log: o.Logger, cluster: o.Config.ClusterID,
-		inbox: newInbox(len(o.Config.Nodes)), halted: make(chan struct{}), started: time.Now(),
+		inbox: newInbox(len(o.Config.Nodes)), halted: make(chan struct{}), handed: make(chan struct{}), started: time.Now(),
 	}
 	r.events.init(r)
 	if err := r.build(); err != nil {
@@ -179,7 +183,7 @@ func (r *Replica) buildCore() error {
 		WindowBytes: r.cfg.WindowBytes, ClientWindow: r.cfg.ClientWindow,
 		Pipeline: r.cfg.Pipeline, Depth: r.cfg.Depth,
 		MaxPending: r.cfg.MaxPending, MaxPendingBytes: r.cfg.MaxPendingBytes, ClientPendingBytes: r.cfg.ClientPendingBytes,
-		MaxDriftUS: r.cfg.MaxDrift.Microseconds(), Timeout: ticks(r.cfg.ViewChangeTimeout),
+		MaxDriftUS: r.cfg.MaxDrift.Microseconds(), Timeout: ticks(r.cfg.ViewChangeTimeout), MaxTimeout: ticks(config.MaxTimeout),
 		SyncInterval: ticks(r.cfg.SyncInterval), RetryFirst: ticks(100 * time.Millisecond),
 		StatusBudget: r.cfg.StatusBudget, Fresh: true,
 	}, sign)
@@ -194,7 +198,10 @@ func (r *Replica) buildCore() error {
 // verifier knows the members' keys: development keys until there are others.
 func (r *Replica) verifier() *message.Verifier {
 	n := len(r.cfg.Nodes)
-	v := &message.Verifier{Cluster: r.cluster, Quorum: consensus.Quorum(n)}
+	v := &message.Verifier{
+		Cluster: r.cluster, Quorum: consensus.Quorum(n),
+		Window: uint64(r.cfg.Window()), PerNumber: consensus.M*n + 1,
+	}
 	for i := range n {
 		v.Members = append(v.Members, message.Member{Key: crypto.DevelopmentSigner(r.cluster, i).Public(), Incarnation: incarnation})
 	}
@@ -239,9 +246,53 @@ func (r *Replica) Run(ctx context.Context) error {
 	return err
 }
 
-// stop ends the public port first, so that calls under way get their answers,
-// then the links, then the core.
+// handOverTimeout bounds how long a primary that stops waits for another one.
+const handOverTimeout = time.Second
+
+// handOver gives the view up if this replica is its primary, and waits for the
+// next one: its clients then see no pause but that of the change.
+func (r *Replica) handOver() {
+	if !r.leads() {
+		return
+	}
+	r.draining.Store(true)
+	r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InDrain}})
+	late := time.NewTimer(handOverTimeout)
+	defer late.Stop()
+	look := time.NewTicker(handOverTimeout / 50)
+	defer look.Stop()
+	for r.connected() >= consensus.Quorum(len(r.cfg.Nodes)) { // else nobody can take over
+		select {
+		case <-r.handed:
+			r.log.Info("handed over", "view", r.view.Load())
+			return
+		case <-late.C:
+			r.log.Warn("nobody took over in time", "after", handOverTimeout)
+			return
+		case <-r.halted:
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// leads reports whether this replica is the primary of a view that is at work.
+func (r *Replica) leads() bool {
+	n := len(r.cfg.Nodes)
+	return n > 1 && r.status.Load() == uint32(message.Normal) && consensus.Primary(r.view.Load(), n) == r.o.Index
+}
+
+// noteHandOver tells a primary that waits to stop that another one is at work.
+func (r *Replica) noteHandOver() {
+	if r.draining.Load() && r.status.Load() == uint32(message.Normal) && !r.leads() {
+		r.handedOnce.Do(func() { close(r.handed) })
+	}
+}
+
+// stop hands over, then ends the public port, so that calls under way get their
+// answers, then the links, then the core.
 func (r *Replica) stop() {
+	r.handOver()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := r.gateway.Stop(ctx); err != nil {
