@@ -11,6 +11,9 @@ import (
 func Describe(m message.Message) string {
 	switch m := m.(type) {
 	case *message.PrePrepare:
+		if m.Batch == nil {
+			return fmt.Sprintf("pre-prepare v%d invalid", m.View)
+		}
 		return fmt.Sprintf("pre-prepare v%d n%d %s count=%d", m.View, m.Batch.Header.N, m.Batch.Digest, m.Batch.Header.Count)
 	case *message.Prepare:
 		return fmt.Sprintf("prepare v%d n%d %s", m.View, m.N, m.Digest)

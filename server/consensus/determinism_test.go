@@ -57,7 +57,11 @@ func (s *script) batch() *message.Batch {
 func (s *script) message() message.Message {
 	switch s.byte() % 17 {
 	case 0, 1:
-		return &message.PrePrepare{View: uint64(s.byte() % 2), Batch: s.batch()}
+		m := &message.PrePrepare{View: uint64(s.byte() % 2), Batch: s.batch()}
+		if s.byte()%32 == 0 {
+			m.Batch = nil
+		}
+		return m
 	case 2, 3:
 		return &message.Prepare{View: uint64(s.byte() % 2), N: s.n(), Digest: s.digest()}
 	case 4, 5, 6:

@@ -64,6 +64,10 @@ func abs(v int64) int64 {
 
 // onPrePrepare accepts a proposal of the primary.
 func (r *Replica) onPrePrepare(from message.ReplicaID, m *message.PrePrepare) {
+	if m.Batch == nil {
+		r.onInvalidProposal(from, m.View)
+		return
+	}
 	if m.View > r.view && r.keepEarly(from, m) {
 		return
 	}
@@ -78,6 +82,14 @@ func (r *Replica) onPrePrepare(from message.ReplicaID, m *message.PrePrepare) {
 		r.reject(from, why, m.Batch.Header.N)
 	default:
 		r.reject(from, why, m.Batch.Header.N)
+	}
+}
+
+// onInvalidProposal suspects a primary whose batch no correct one makes. The
+// transport refused and counted it.
+func (r *Replica) onInvalidProposal(from message.ReplicaID, view uint64) {
+	if view == r.view && int(from) == r.primary() {
+		r.suspect(BadProposal)
 	}
 }
 

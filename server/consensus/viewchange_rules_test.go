@@ -256,3 +256,11 @@ func TestSection8_3_AReplicaThatChangesAlonePassesItsRequestsToAll(t *testing.T)
 	l.ticks(200)
 	l.want(l.ticks(200), "send all: relay a#1 count=1 watch=true")
 }
+
+func TestSection3_3_AnInvalidProposalOfThePrimaryIsSuspicious(t *testing.T) {
+	l := newLab(t, 4, 2, nil)
+	l.wantNone(l.hear(1, &message.PrePrepare{}), "view-change")
+	l.wantNone(l.hear(0, &message.PrePrepare{View: 4}), "view-change")
+	l.want(l.hear(0, &message.PrePrepare{}), "send all: view-change v1 by=2", "bad_proposal")
+	l.wantNone(l.hear(0, &message.PrePrepare{}), "view-change")
+}

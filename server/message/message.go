@@ -23,7 +23,7 @@ type Message interface{ message() }
 // PrePrepare proposes a batch for Header.N in View.
 type PrePrepare struct {
 	View  uint64
-	Batch *Batch
+	Batch *Batch // nil: the sender proposed what is invalid
 }
 
 // Prepare is the first vote: the sender accepted Digest at N in View.

@@ -61,10 +61,12 @@ func (d *decoder) frame(b []byte) ([]message.Message, error) {
 			}
 			m, err := d.message(f.bytes)
 			if err != nil {
-				if err = d.refuse(err); err != nil {
-					return nil, err
+				if ban := d.refuse(err); ban != nil {
+					return nil, ban
 				}
-			} else if m != nil {
+				m = invalidProposal(m)
+			}
+			if m != nil {
 				msgs = append(msgs, m)
 			}
 		case f.isVarint(fieldFrameEpoch) && !begun:
@@ -77,6 +79,16 @@ func (d *decoder) frame(b []byte) ([]message.Message, error) {
 		return nil, d.broken(f.err)
 	}
 	return msgs, nil
+}
+
+// invalidProposal is what remains of a message that was refused: of a
+// pre-prepare the fact that its sender proposed what is invalid, of all others
+// nothing.
+func invalidProposal(m message.Message) message.Message {
+	if p, ok := m.(*message.PrePrepare); ok {
+		return &message.PrePrepare{View: p.View}
+	}
+	return nil
 }
 
 // broken counts a frame that is none.
@@ -221,14 +233,14 @@ func (d *decoder) batch(b []byte, num batchFields) (view uint64, _ *message.Batc
 		}
 	}
 	if f.err != nil {
-		return 0, nil, f.err
+		return view, nil, f.err
 	}
 	if headers != 1 {
-		return 0, nil, reject(Malformed, "batch with %d headers", headers)
+		return view, nil, reject(Malformed, "batch with %d headers", headers)
 	}
 	h, err := parseHeader(header)
 	if err != nil {
-		return 0, nil, err
+		return view, nil, err
 	}
 	if 2*len(body) < d.received {
 		// Bodies are kept for long: a small one must not keep a large frame.
@@ -236,7 +248,7 @@ func (d *decoder) batch(b []byte, num batchFields) (view uint64, _ *message.Batc
 	}
 	batch, err := message.ParseBatch(d.cluster, d.limits, h, body)
 	if err != nil {
-		return 0, nil, reject(BadBatch, "%w", err)
+		return view, nil, reject(BadBatch, "%w", err)
 	}
 	return view, batch, nil
 }

@@ -42,13 +42,23 @@ func changed[W any](t *testing.T, m message.Message, change func(W)) []byte {
 	return frameOfGenerated(t, w)
 }
 
-// refusal is what the decoder says of a frame with one bad message: nothing is
-// delivered, and the stream goes on.
+// delivered leaves out what tells the core of invalid proposals.
+func delivered(msgs []message.Message) (out []message.Message) {
+	for _, m := range msgs {
+		if p, ok := m.(*message.PrePrepare); !ok || p.Batch != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// refusal is what the decoder says of a frame with one bad message: nothing of
+// it is delivered, and the stream goes on.
 func refusal(t *testing.T, frame []byte) *rejection {
 	t.Helper()
 	d, refused := testDecoder()
 	msgs, err := d.frame(frame)
-	if err != nil || len(msgs) > 0 || len(*refused) != 1 {
+	if err != nil || len(delivered(msgs)) > 0 || len(*refused) != 1 {
 		t.Fatalf("messages %v, error %v, refused %v", msgs, err, *refused)
 	}
 	var r *rejection
@@ -229,5 +239,17 @@ func TestEveryReasonHasAName(t *testing.T) {
 			t.Errorf("reason %d is called %q", r, r.String())
 		}
 		seen[r.String()] = true
+	}
+}
+
+func TestTheCoreHearsThatAProposalWasInvalid(t *testing.T) {
+	frame := changed(t, &message.PrePrepare{View: 3, Batch: testBatch(5, "x")}, func(w *pbftv1.PrePrepare) { w.Header.Count++ })
+	d, refused := testDecoder()
+	msgs, err := d.frame(frame)
+	if err != nil || len(*refused) != 1 || len(msgs) != 1 {
+		t.Fatalf("messages %v, error %v, refused %v", msgs, err, *refused)
+	}
+	if p, ok := msgs[0].(*message.PrePrepare); !ok || p.View != 3 || p.Batch != nil {
+		t.Fatalf("%+v", msgs[0])
 	}
 }
