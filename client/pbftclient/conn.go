@@ -208,6 +208,7 @@ func (k *conn) down(err error) {
 		if s.source == k.index {
 			s.moveSource()
 		}
+		s.sendElsewhere(k)
 	}
 	c.wakeTarget()
 }

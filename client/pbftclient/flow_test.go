@@ -88,11 +88,9 @@ func TestAReplicaThatComesBackGetsWhatIsOutstanding(t *testing.T) {
 	}
 	c.replicas[0].next(deadline(t), hasGroups)
 	c.replicas[0].stop()
-	c.do(func() {
-		for _, f := range c.replicas {
-			f.ignore, f.say = false, nil
-		}
-	})
+	for _, f := range c.replicas[1:] { // the others hear of it at once
+		f.next(deadline(t), hasRetry)
+	}
 	c.replicas[0].start()
 	opened := false
 	c.replicas[0].next(deadline(t), func(m *wire.SessionRequest) bool {
@@ -102,6 +100,13 @@ func TestAReplicaThatComesBackGetsWhatIsOutstanding(t *testing.T) {
 	if !opened {
 		t.Error("a group came before its session was opened again")
 	}
+	c.do(func() {
+		for _, f := range c.replicas {
+			f.ignore, f.say = false, nil
+		}
+	})
+	c.replicas[0].stop() // and once more, with others that listen
+	c.replicas[0].start()
 	for range 2 {
 		if err := <-got; err != nil {
 			t.Error(err)

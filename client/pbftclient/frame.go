@@ -13,6 +13,7 @@ type frame struct {
 	ends     []int            // of each group, in requests
 	size     int              // about that of the message, in bytes
 
+	to           int  // the replica that it goes to
 	alone, retry bool // of the groups to come
 
 	// The last group may take more.

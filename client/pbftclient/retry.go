@@ -101,6 +101,22 @@ func (s *Session) retry(r *slot, now int64) {
 	}
 }
 
+// sendElsewhere sends again what went to a replica whose stream broke: to the
+// primary, or, where that was it, to all, who watch over it then.
+func (s *Session) sendElsewhere(k *conn) {
+	c := s.c
+	wasPrimary := c.settled && c.view%uint64(len(c.conns)) == uint64(k.index)
+	s.out.each(func(r *slot) {
+		switch {
+		case !r.sent || r.to != k.index:
+		case wasPrimary:
+			r.due = c.now()
+		default:
+			s.enqueue(r)
+		}
+	})
+}
+
 // moveSource has another replica send results in full, because the present one
 // is late or gone: f+1 others have answered without it.
 func (s *Session) moveSource() {

@@ -62,6 +62,7 @@ func (k *conn) gather() (b []byte, more bool) {
 	}
 	f := &k.frame
 	f.reset(&c.terms)
+	f.to = k.index
 	k.gatherOpens(f)
 	n := min(len(k.asks), wire.MaxItems)
 	f.out.Outcomes = k.asks[:n]
@@ -136,7 +137,7 @@ func (s *Session) gatherQueue(f *frame) bool {
 			s.queue = s.queue[:copy(s.queue, s.queue[i:])]
 			return false
 		}
-		r.queued, r.sent = false, true
+		r.queued, r.sent, r.to = false, true, f.to
 	}
 	s.queue = s.queue[:0]
 	return true

@@ -27,6 +27,7 @@ type slot struct {
 
 	queued bool // in the session's queue
 	sent   bool
+	to     int    // the replica that it was sent to alone, last
 	votes  *votes // of replicas that answered singly or refused; nil: none was asked to
 }
 
