@@ -120,7 +120,7 @@ func (r *Replica) Step(in *Input, out *Effects) {
 	case InFlush:
 		r.propose()
 	case InComplaint:
-		r.event(Event{Kind: EvComplaint})
+		r.onComplaint()
 	case InDrain:
 		if r.isPrimary() {
 			r.suspect(Draining)

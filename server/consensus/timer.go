@@ -12,6 +12,7 @@ type timers struct {
 	repeat      uint64 // next repetition of the own view change
 	repeatEvery uint64
 	status      uint64 // next Status to all
+	complaint   uint64 // tick of the last complaint that was acted upon
 	proposedUS  int64  // time of the last own proposal
 }
 

@@ -43,6 +43,7 @@ func FuzzDecodeFrame(f *testing.F) {
 				t.Errorf("%x: read %+v, by the generated code %+v", b, msgs, same)
 			}
 		}
+		msgs = delivered(msgs)
 		if again := decodeAll(t, frameOf(testEpoch, msgs...)); len(again) != len(msgs) || !reflect.DeepEqual(votesOf(again), got) {
 			t.Errorf("%x: %d messages, after encoding %d", b, len(msgs), len(again))
 		}

@@ -35,8 +35,9 @@ type CompatServiceClient interface {
 	// accepted, and every replica POSTs its reply there; without, once f+1
 	// replicas agree on the result.
 	Order(ctx context.Context, in *OrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
-	// RequestViewChange complains about the primary. It has no effect yet: it
-	// is accepted and counted.
+	// RequestViewChange complains about the primary. Requests that wait here
+	// then go to all replicas, which watch over them; with none waiting it is
+	// counted and has no effect.
 	RequestViewChange(ctx context.Context, in *RequestViewChangeRequest, opts ...grpc.CallOption) (*RequestViewChangeResponse, error)
 }
 
@@ -78,8 +79,9 @@ type CompatServiceServer interface {
 	// accepted, and every replica POSTs its reply there; without, once f+1
 	// replicas agree on the result.
 	Order(context.Context, *OrderRequest) (*OrderResponse, error)
-	// RequestViewChange complains about the primary. It has no effect yet: it
-	// is accepted and counted.
+	// RequestViewChange complains about the primary. Requests that wait here
+	// then go to all replicas, which watch over them; with none waiting it is
+	// counted and has no effect.
 	RequestViewChange(context.Context, *RequestViewChangeRequest) (*RequestViewChangeResponse, error)
 	mustEmbedUnimplementedCompatServiceServer()
 }
