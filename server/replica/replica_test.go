@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pbft-go/pbft/config"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
@@ -226,19 +227,29 @@ func TestNoQuorumIs503AndTheReplicaSaysWhy(t *testing.T) {
 	}
 }
 
+// until waits for f, a minute at most.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !f(); {
+		if time.Now().After(end) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
 func TestReplicaThatLostItsMemoryStaysSilentAndSaysSo(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
 	for n := range 3 {
 		post(t, c.URL(0, "/request"), fmt.Sprintf(`{"id":[1,%d],"data":"x"}`, n))
 	}
-	for c.Status(3).GetLastExecuted() < 3 && t.Context().Err() == nil {
-	}
+	until(t, "replica 3 has executed 3 batches", func() bool { return c.Status(3).GetLastExecuted() >= 3 })
 	c.StopReplica(3)
 	c.Restart(3)
 	s := c.Status(3)
-	for s.GetStatus() == pbftv1.ReplicaStatus_REPLICA_STATUS_STARTING && t.Context().Err() == nil {
+	until(t, "replica 3 knows what it is", func() bool {
 		s = c.Status(3)
-	}
+		return s.GetStatus() != pbftv1.ReplicaStatus_REPLICA_STATUS_STARTING
+	})
 	if s.GetStatus() != pbftv1.ReplicaStatus_REPLICA_STATUS_LEARNER || !strings.Contains(s.GetStatusReason(), "lost its memory") {
 		t.Fatalf("status %s: %s", s.GetStatus(), s.GetStatusReason())
 	}
@@ -254,8 +265,7 @@ func TestReplicaThatLostItsMemoryStaysSilentAndSaysSo(t *testing.T) {
 	if code, m := post(t, c.URL(0, "/request"), `{"id":[1,9],"data":"after"}`); code != 200 {
 		t.Fatal(code, m)
 	}
-	for c.Status(3).GetLastExecuted() < 4 && t.Context().Err() == nil { // it follows
-	}
+	until(t, "replica 3 follows", func() bool { return c.Status(3).GetLastExecuted() >= 4 })
 	if code, m := post(t, c.URL(3, "/request"), `{"id":[1,10],"data":"x"}`); code != 503 {
 		t.Fatalf("a learner admits a request: %d %v", code, m)
 	}
