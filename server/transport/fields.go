@@ -23,7 +23,7 @@ func (f *fields) next() bool {
 		return false
 	}
 	var tag, size int
-	if f.num, f.typ, tag = protowire.ConsumeTag(f.b); tag >= 0 {
+	if f.num, f.typ, tag = protowire.ConsumeTag(f.b); tag >= 0 && f.num <= protowire.MaxValidNumber {
 		switch b := f.b[tag:]; f.typ {
 		case protowire.VarintType:
 			f.varint, size = protowire.ConsumeVarint(b)
