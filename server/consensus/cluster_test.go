@@ -359,26 +359,33 @@ func runRandom(t *testing.T, seed uint64, n int) {
 		if len(c.queue) == 0 || rng.IntN(20*n) == 0 {
 			c.ticks(1)
 		}
-		if len(c.queue) > 0 {
-			i := rng.IntN(min(len(c.queue), 20))
-			e := c.queue[i]
-			away := n > 1 && step < 3000 && cut != 0 && (e.from == cut || e.to == cut)
-			switch {
-			case away || rng.Float64() < loss:
-				c.queue = append(c.queue[:i], c.queue[i+1:]...)
-			default:
-				if rng.IntN(20) == 0 {
-					c.queue = append(c.queue, e)
-				}
-				c.deliver(i)
-			}
-		}
+		c.deliverOne(rng, func(e envelope) bool {
+			return n > 1 && step < 3000 && cut != 0 && (e.from == cut || e.to == cut) || rng.Float64() < loss
+		})
 		c.checkSome(step)
 		if sent == requests && c.allDone(requests) {
 			break
 		}
 	}
 	c.checkAgreement()
+}
+
+// deliverOne takes one of the oldest messages: it is lost if lost says so, else
+// delivered, and at times once more later.
+func (c *cluster) deliverOne(rng *rand.Rand, lost func(envelope) bool) {
+	if len(c.queue) == 0 {
+		return
+	}
+	i := rng.IntN(min(len(c.queue), 20))
+	e := c.queue[i]
+	if lost(e) {
+		c.queue = append(c.queue[:i], c.queue[i+1:]...)
+		return
+	}
+	if rng.IntN(20) == 0 {
+		c.queue = append(c.queue, e)
+	}
+	c.deliver(i)
 }
 
 func (c *cluster) checkSome(step int) {

@@ -209,18 +209,7 @@ func runViewChanges(t *testing.T, seed uint64, n int) {
 		if len(c.queue) == 0 || rng.IntN(10*n) == 0 {
 			c.ticks(1)
 		}
-		if len(c.queue) > 0 {
-			i := rng.IntN(min(len(c.queue), 20))
-			switch e := c.queue[i]; {
-			case cut[e.from] || cut[e.to] || rng.Float64() < loss:
-				c.queue = append(c.queue[:i], c.queue[i+1:]...)
-			default:
-				if rng.IntN(20) == 0 {
-					c.queue = append(c.queue, e)
-				}
-				c.deliver(i)
-			}
-		}
+		c.deliverOne(rng, func(e envelope) bool { return cut[e.from] || cut[e.to] || rng.Float64() < loss })
 		c.checkSome(step)
 		if sent == requests && c.live(requests) {
 			break

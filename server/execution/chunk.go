@@ -210,6 +210,17 @@ func (b *chunk) each(f func(part *chunk)) {
 	}
 }
 
+// appendTo appends the bucket's entries and its long values.
+func (b *chunk) appendTo(data []byte, large []ref) ([]byte, []ref) {
+	b.each(func(part *chunk) {
+		data = append(data, part.data...)
+		if part.more != nil {
+			large = append(large, part.more.large...)
+		}
+	})
+	return data, large
+}
+
 // seal puts the digests of long values into the entries that lack them.
 func (c *chunk) seal(id crypto.ClusterID, v *values) {
 	if c.more == nil || len(c.more.large) == 0 {

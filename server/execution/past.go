@@ -57,14 +57,8 @@ func (p *past) keep(i int, b *chunk) {
 	m := image{bucket: i}
 	size := 0
 	b.each(func(part *chunk) { size += len(part.data) })
-	m.data = now.room(size)
 	first := len(now.large)
-	b.each(func(part *chunk) {
-		m.data = append(m.data, part.data...)
-		if part.more != nil {
-			now.large = append(now.large, part.more.large...)
-		}
-	})
+	m.data, now.large = b.appendTo(now.room(size), now.large)
 	if last := len(now.large); last > first {
 		m.large = now.large[first:last:last]
 	}
@@ -161,14 +155,10 @@ func (s *Snapshot) bucket(i int) image {
 			return *m
 		}
 	}
+	b := &s.store.buckets[i]
+	b.each(func(part *chunk) { part.seal(s.store.tree.h.c, s.store.values) })
 	m := image{bucket: i}
-	s.store.buckets[i].each(func(part *chunk) {
-		part.seal(s.store.tree.h.c, s.store.values)
-		m.data = append(m.data, part.data...)
-		if part.more != nil {
-			m.large = append(m.large, part.more.large...)
-		}
-	})
+	m.data, m.large = b.appendTo(nil, nil)
 	return m
 }
 

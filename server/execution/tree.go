@@ -118,9 +118,7 @@ func (h *hasher) prefetch(buckets []chunk, at []int) {
 	var sum uint64
 	for _, i := range at {
 		b := &buckets[i]
-		for j := 0; j < len(b.data) && j < prefetchBytes; j += cacheLine {
-			sum += uint64(b.data[j])
-		}
+		sum += touch(b.data)
 		if b.more != nil {
 			for _, r := range b.more.large {
 				sum += uint64(h.values.get(r)[0])
