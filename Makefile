@@ -2,7 +2,7 @@
 # config files of the tools.
 
 BUF      := go tool -modfile=tools/go.mod buf
-FUZZTIME ?= 30s
+FUZZTIME ?= 500000x
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint generate breaking vuln fuzz ci run
@@ -32,7 +32,7 @@ breaking: ## compare proto with the branch main
 vuln: ## known vulnerabilities, without asking a server
 	bash .ci/run vuln
 
-fuzz: ## every fuzz target for FUZZTIME, 30s unless given
+fuzz: ## every fuzz target, FUZZTIME inputs each (500000x unless given)
 	FUZZTIME=$(FUZZTIME) bash .ci/run fuzz
 
 ci: ## all that a change must pass
