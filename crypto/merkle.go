@@ -61,6 +61,9 @@ func (f *Frontier) Root(c ClusterID) Digest {
 	return root
 }
 
+// Valid reports whether f has as many subtrees as its size demands.
+func (f *Frontier) Valid() bool { return len(f.Peaks) == bits.OnesCount64(f.Size) }
+
 // Clone copies f.
 func (f *Frontier) Clone() Frontier {
 	return Frontier{Size: f.Size, Peaks: append([]Digest(nil), f.Peaks...)}

@@ -34,7 +34,7 @@ func (r *Replica) mayPropose() bool {
 		return false
 	}
 	r.lastProposed = max(r.lastProposed, r.top, r.lastCommitted)
-	return r.inWindow(r.lastProposed+1) && r.inLog(r.lastProposed+1) &&
+	return r.inWindow(r.lastProposed+1) &&
 		int(r.lastProposed-r.lastCommitted) < r.c.Pipeline &&
 		r.freshBytes+r.c.Limits.MaxBatchBytes <= r.c.WindowBytes
 }

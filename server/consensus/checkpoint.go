@@ -13,10 +13,9 @@ import (
 // checkpoints collects votes for the checkpoint numbers of the log.
 type checkpoints struct {
 	interval uint64
-	votes    []ckptVotes          // of the numbers in the log, at (n/K) mod len
-	stable   message.Certificate  // of h
-	newest   *message.Certificate // proven, but beyond what was executed here
-	diverged bool                 // own state differs from a certificate
+	votes    []ckptVotes         // of the numbers in the window, at (n/K) mod len
+	stable   message.Certificate // of h, or of what h becomes once its record is durable
+	diverged bool                // own state differs from a certificate
 }
 
 // ckptVotes are the votes at one number, one per replica, the first one.
@@ -47,12 +46,14 @@ func (k *checkpoints) at(n uint64) *ckptVotes {
 
 // onCheckpointReady votes for the own state at n.
 func (r *Replica) onCheckpointReady(s *message.State) {
-	if s.N <= r.h || !r.inLog(s.N) {
+	digest := message.CheckpointDigest(r.c.Cluster, s)
+	r.compare(s.N, digest)
+	if !r.inWindow(s.N) {
 		return // stable meanwhile
 	}
 	m := &message.Checkpoint{
 		Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation,
-		N: s.N, Digest: message.CheckpointDigest(r.c.Cluster, s),
+		N: s.N, Digest: digest,
 	}
 	m.Signature = r.sign(crypto.TagCheckpoint, m.AppendSigned(nil))
 	v := r.ckpt.at(s.N)
@@ -64,12 +65,11 @@ func (r *Replica) onCheckpointReady(s *message.State) {
 			r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: m, After: k})
 		}
 	}
-	r.tryStable()
 }
 
 // ownCheckpointDurable counts the own vote.
 func (r *Replica) ownCheckpointDurable(n uint64) {
-	if n <= r.base {
+	if n <= r.h {
 		return
 	}
 	if v := r.ckpt.at(n); v.own != nil {
@@ -88,13 +88,13 @@ func (r *Replica) onCheckpoint(from message.ReplicaID, m *message.Checkpoint) {
 	case m.N%r.c.Interval != 0 || m.N == 0:
 		r.reject(from, NotBoundary, m.N)
 		return
-	case m.N <= r.base:
+	case m.N <= r.h:
 		return // stable here
 	}
 	if m.Replica == from {
 		r.saw(from, message.PQ{})
 	}
-	if !r.inLog(m.N) {
+	if !r.inWindow(m.N) {
 		// The sender is far ahead: its status will say so, and bring the
 		// certificate.
 		return
@@ -154,45 +154,33 @@ func (r *Replica) onStableCertificate(from message.ReplicaID, m *message.StableC
 	r.certified(&m.Certificate)
 }
 
-// certified keeps the newest proof. The low watermark moves once the own state
-// is there: until state transfer exists it never passes what was executed.
+// certified moves the low watermark to a newer proof, whether the own state is
+// there or not: a replica behind it catches up, and votes above it meanwhile.
 func (r *Replica) certified(c *message.Certificate) {
-	if c.N() <= r.h || r.ckpt.newest != nil && c.N() <= r.ckpt.newest.N() {
-		return
-	}
-	r.ckpt.newest = c
-	r.tryStable()
-}
-
-// tryStable moves to the newest certificate if the own state at its number is
-// known, and past the log's beginning if this replica is far behind.
-func (r *Replica) tryStable() {
-	c := r.ckpt.newest
-	if c == nil {
-		return
-	}
 	n := c.N()
-	if n > r.lastExec {
-		// Behind: the tail is replayed, and what was executed leaves the log to
-		// make room, though only the certificate's number will be stable.
-		if done := r.lastExec - r.lastExec%r.c.Interval; done > r.base && n > r.base+r.c.Window {
-			r.truncate(done)
-		}
+	if n <= r.ckpt.stable.N() {
 		return
-	}
-	own := r.ckpt.at(n).own
-	if own == nil {
-		return // the own state is being digested
-	}
-	r.ckpt.newest = nil
-	if own.Digest != c.Votes[0].Digest && !r.ckpt.diverged {
-		r.ckpt.diverged = true
-		r.event(Event{Kind: EvDiverged, N: n, Text: fmt.Sprintf("own state at %d is %s, a quorum certified %s", n, own.Digest.Hex(), c.Votes[0].Digest.Hex())})
 	}
 	r.ckpt.stable = *c
-	k := r.record(Record{Kind: RecStable, N: n, Certificate: c})
+	if r.inWindow(n) {
+		if own := r.ckpt.at(n).own; own != nil {
+			r.compare(n, own.Digest)
+		}
+	}
+	k := r.record(Record{Kind: RecStable, N: n, Certificate: &r.ckpt.stable})
 	r.promise(k, promiseStable, n)
 	r.event(Event{Kind: EvStable, N: n})
+}
+
+// compare holds the digest of the own state at n against the certificate, if
+// that is of n.
+func (r *Replica) compare(n uint64, own crypto.Digest) {
+	c := &r.ckpt.stable
+	if c.N() != n || r.ckpt.diverged || own == c.Votes[0].Digest {
+		return
+	}
+	r.ckpt.diverged = true
+	r.event(Event{Kind: EvDiverged, N: n, Text: fmt.Sprintf("own state at %d is %s, a quorum certified %s", n, own.Hex(), c.Votes[0].Digest.Hex())})
 }
 
 // stableDurable discards the log up to n: the certificate stands for it.
@@ -200,11 +188,12 @@ func (r *Replica) stableDurable(n uint64) {
 	if n <= r.h {
 		return
 	}
-	r.h = n
-	if n > r.base {
-		r.truncate(n)
-	}
+	r.truncate(n)
+	r.highest, r.due = max(r.highest, n), max(r.due, n)
 	r.lastCommitted = max(r.lastCommitted, n)
+	r.advanceCommitted()
+	r.tryExecute()
+	r.fallBehind()
 }
 
 // Certificate is the proof of the low watermark.
@@ -219,7 +208,7 @@ func (r *Replica) sendCertificate(to message.ReplicaID) {
 
 // resendCheckpoints sends the own votes above h again.
 func (r *Replica) resendCheckpoints(to message.ReplicaID, h uint64) {
-	for n := max(h, r.base)/r.c.Interval*r.c.Interval + r.c.Interval; n <= r.lastExec && r.inLog(n); n += r.c.Interval {
+	for n := max(h, r.h)/r.c.Interval*r.c.Interval + r.c.Interval; n <= r.lastExec && r.inWindow(n); n += r.c.Interval {
 		if m := r.ckpt.at(n).votes[r.c.Self]; m != nil && r.spend(to, 128) {
 			r.send(int(to), m)
 		}
@@ -229,10 +218,9 @@ func (r *Replica) resendCheckpoints(to message.ReplicaID, h uint64) {
 // askCertificate asks a peer that is far ahead for its proof.
 func (r *Replica) askCertificate(from message.ReplicaID, m *message.Status) {
 	p := &r.peers[from]
-	if m.H > r.lastExec && (p.fetchedAt == 0 || r.tick-p.fetchedAt >= r.busyInterval()) {
+	if m.H > r.h && (p.fetchedAt == 0 || r.tick-p.fetchedAt >= r.busyInterval()) {
 		p.fetchedAt = max(r.tick, 1)
 		r.send(int(from), &message.FetchCertificate{Epoch: r.c.Epoch})
-		r.send(int(from), &message.FetchCommitted{From: r.lastCommitted + 1, To: r.lastCommitted + message.StatusSpan})
 	}
 }
 

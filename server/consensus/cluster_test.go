@@ -2,7 +2,9 @@ package consensus
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/pbft-go/pbft/crypto"
@@ -40,6 +42,7 @@ type node struct {
 	admitted []Admitted
 	events   []Event
 	halted   *Halt
+	fetching *message.Certificate // state to install
 }
 
 type fakeWindow struct {
@@ -93,7 +96,7 @@ func (c *cluster) start(i, n int, edit func(*Config)) {
 // step takes one input without performing its effects.
 func (n *node) step(in Input) {
 	n.Step(&in, &n.out)
-	if err := n.checkInvariants(); err != nil {
+	if err := n.CheckInvariants(); err != nil {
 		n.c.t.Fatalf("replica %d after %+v: %v", n.Replica.c.Self, in, err)
 	}
 }
@@ -137,6 +140,9 @@ func (n *node) perform() (more bool) {
 	}
 	if out.Halt != nil {
 		n.halted = out.Halt
+	}
+	if out.Install != nil {
+		n.fetching = out.Install
 	}
 	if out.K != 0 && !n.c.manual {
 		n.makeDurable(out.K)
@@ -182,12 +188,61 @@ func (n *node) serve(s Serve) {
 	}
 }
 
-// execute is exactly-once execution by the rules of the client table.
+// install takes the state over from a replica that has it.
+func (n *node) install() {
+	if n.fetching == nil {
+		return
+	}
+	at := n.fetching.N()
+	for _, from := range n.c.nodes {
+		if from.stopped || uint64(len(from.executed)) < at {
+			continue
+		}
+		n.fetching = nil
+		e := &Executed{}
+		if uint64(len(n.executed)) < at {
+			e = n.replay(from.executed[:at])
+		}
+		n.step(Input{Kind: InStateInstalled, State: &message.State{N: at, LastTimeUS: from.executed[at-1].TimeUS}, Executed: e})
+		n.flush()
+		return
+	}
+}
+
+// replay makes the state that the batches lead to.
+func (n *node) replay(xs []Exec) *Executed {
+	n.executed, n.done, n.low = nil, map[string]int{}, map[string]*fakeWindow{}
+	e := &Executed{}
+	for _, x := range xs {
+		n.apply(x)
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.low)) {
+		e.Windows = append(e.Windows, Window{Client: name, Low: n.low[name].low, Bits: n.low[name].bits})
+	}
+	return e
+}
+
+// execute runs a batch and reports it.
 func (n *node) execute(x Exec) {
+	if x.N <= uint64(len(n.executed)) {
+		return // part of a state that was installed
+	}
+	e := &Executed{N: x.N}
+	for _, name := range n.apply(x) {
+		e.Windows = append(e.Windows, Window{Client: name, Low: n.low[name].low, Bits: n.low[name].bits})
+	}
+	n.step(Input{Kind: InExecuted, Executed: e})
+	if x.Checkpoint {
+		h := n.Replica.c.Cluster.Hash(crypto.TagLeaf, []byte(fmt.Sprint(x.N, x.Digest.Hex(), x.TimeUS)))
+		n.step(Input{Kind: InCheckpointReady, State: &message.State{N: x.N, AppRoot: h}})
+	}
+}
+
+// apply is exactly-once execution by the rules of the client table.
+func (n *node) apply(x Exec) (names []string) {
 	n.executed = append(n.executed, x)
 	touched := map[string]bool{}
 	w := uint64(n.Replica.c.ClientWindow)
-	var names []string
 	if x.Batch != nil {
 		var req crypto.Request
 		for _, g := range x.Batch.Groups {
@@ -206,15 +261,7 @@ func (n *node) execute(x Exec) {
 			}
 		}
 	}
-	e := &Executed{N: x.N}
-	for _, name := range names {
-		e.Windows = append(e.Windows, Window{Client: name, Low: n.low[name].low, Bits: n.low[name].bits})
-	}
-	n.step(Input{Kind: InExecuted, Executed: e})
-	if x.Checkpoint {
-		h := n.Replica.c.Cluster.Hash(crypto.TagLeaf, []byte(fmt.Sprint(x.N, x.Digest.Hex(), x.TimeUS)))
-		n.step(Input{Kind: InCheckpointReady, State: &message.State{N: x.N, AppRoot: h}})
-	}
+	return names
 }
 
 func (w *fakeWindow) execute(x, size uint64, run func()) {
@@ -268,6 +315,7 @@ func (c *cluster) ticks(k int) {
 			if !n.stopped {
 				n.step(Input{Kind: InTick, Tick: c.tick, WallUS: c.wallUS})
 				n.flush()
+				n.install()
 			}
 		}
 	}

@@ -69,14 +69,22 @@ func (r *Replica) learn(s *slot, d crypto.Digest, view uint64) {
 	if s.body(d) == nil && d != r.nullDigest(s.n) {
 		r.wantBody(s, d)
 	}
+	if r.behind() {
+		r.timers.progressed(r.tick) // no primary can be blamed for what is executed late here
+	}
+	r.advanceCommitted()
+	r.tryExecute()
+}
+
+// advanceCommitted counts what is committed without a gap.
+func (r *Replica) advanceCommitted() {
 	for {
 		next := r.peek(r.lastCommitted + 1)
 		if next == nil || !next.committed {
-			break
+			return
 		}
 		r.lastCommitted++
 	}
-	r.tryExecute()
 }
 
 func (r *Replica) nullDigest(n uint64) crypto.Digest { return r.c.Cluster.NullDigest(r.c.Epoch, n) }

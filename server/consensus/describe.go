@@ -93,6 +93,9 @@ func (e *Effects) Describe() []string {
 		s := &e.Serves[i]
 		line("serve %d: bodies=%v committed=%d..%d", s.To, s.Digests, s.First, s.Last)
 	}
+	if e.Install != nil {
+		line("install n%d", e.Install.N())
+	}
 	for _, a := range e.Admitted {
 		line("admitted ticket=%d %s", a.Ticket, a.Reason)
 	}
@@ -130,6 +133,10 @@ func (e *Event) Describe() string {
 		return fmt.Sprintf("view change to %d: %s", e.N, e.Cause)
 	case EvNewView:
 		return fmt.Sprintf("view %d", e.N)
+	case EvBehind:
+		return fmt.Sprintf("behind: the state at n%d is fetched from other replicas", e.N)
+	case EvInstalled:
+		return fmt.Sprintf("installed the state at n%d of other replicas", e.N)
 	}
 	return fmt.Sprintf("event %d", e.Kind)
 }

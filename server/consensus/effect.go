@@ -21,9 +21,15 @@ type Effects struct {
 	// they are votes of a view that was given up.
 	LiveGen uint64
 
-	Execs    []Exec     // to execute, by rising N without gaps
-	Resends  []Resend   // stored outcomes to send again
-	Serves   []Serve    // parts of the log that the host keeps below the window
+	Execs   []Exec   // to execute, by rising N without gaps
+	Resends []Resend // stored outcomes to send again
+	Serves  []Serve  // parts of the log that the host keeps below the window
+	// Install asks for the state that a certificate proves: the log up to
+	// there is gone, or does not come. The host fetches it from the others,
+	// verifies it, puts it in the place of the own one, skips Execs up to it,
+	// and steps InStateInstalled with all clients' windows. A newer Install
+	// takes the place of an older one.
+	Install  *message.Certificate
 	Admitted []Admitted // what became of groups with a ticket
 	Events   []Event
 	Halt     *Halt
@@ -179,6 +185,8 @@ const (
 	EvClockSkew                         // the primary's clock differs too much from the own one
 	EvViewChange                        // this replica asked for view N, because of Cause
 	EvNewView                           // view N was installed
+	EvBehind                            // the state at N is fetched from other replicas: the log up to there is gone
+	EvInstalled                         // the state at N came from other replicas
 )
 
 // Event is a fact for log and metrics. It has no effect.

@@ -38,7 +38,6 @@ func (r *Replica) agreedTime(b *message.Batch) int64 {
 // clients' windows move, and the progress timer starts anew.
 func (r *Replica) onExecuted(e *Executed) {
 	assertf(e.N == r.lastExec+1 && e.N <= r.execSent, "executed %d behind %d, handed out up to %d", e.N, r.lastExec, r.execSent)
-	r.lastExec = e.N
 	for i := range e.Windows {
 		r.pend.setWindow(&e.Windows[i])
 	}
@@ -46,8 +45,11 @@ func (r *Replica) onExecuted(e *Executed) {
 		if b := s.body(s.committedDigest); b != nil {
 			r.removeExecuted(b)
 		}
+		if e.N <= r.h {
+			r.drop(s) // of the tail
+		}
 	}
+	r.lastExec = e.N
 	r.timers.progressed(r.tick)
 	r.calm()
-	r.tryStable()
 }

@@ -31,16 +31,15 @@ func (r *Replica) askBodies() {
 		return
 	}
 	ask := make([][]crypto.Digest, r.c.N)
-	for n := r.base + 1; n <= r.highest && r.inLog(n); n++ {
-		s := r.peek(n)
-		if s == nil || s.want.IsZero() || r.tick < s.wantAt {
-			continue
+	r.each(func(s *slot) {
+		if s.want.IsZero() || r.tick < s.wantAt {
+			return
 		}
 		s.wantAt = r.tick + r.c.RetryFirst
 		if to := r.holder(s); len(ask[to]) < message.MaxFetch {
 			ask[to] = append(ask[to], s.want)
 		}
-	}
+	})
 	for to, d := range ask {
 		if len(d) > 0 {
 			r.send(to, &message.FetchBody{Digests: d})
@@ -85,15 +84,13 @@ func (r *Replica) onFetchBody(from message.ReplicaID, m *message.FetchBody) {
 	}
 }
 
-func (r *Replica) findBody(d crypto.Digest) *message.Batch {
-	for n := r.base + 1; n <= r.highest && r.inLog(n); n++ {
-		if s := r.peek(n); s != nil {
-			if b := s.body(d); b != nil {
-				return b
-			}
+func (r *Replica) findBody(d crypto.Digest) (found *message.Batch) {
+	r.each(func(s *slot) {
+		if found == nil {
+			found = s.body(d)
 		}
-	}
-	return nil
+	})
+	return found
 }
 
 // onBody takes a body that was asked for: its digest says that it is the one.
@@ -143,11 +140,11 @@ func (r *Replica) onFetchCommitted(from message.ReplicaID, m *message.FetchCommi
 // state sends statements of Committed for the numbers from..to, those whose
 // bit is set in skip left out.
 func (r *Replica) state(to message.ReplicaID, first, last, skip uint64) {
-	if below := min(last, r.base); first <= below && r.spend(to, 48) {
+	if below := min(last, r.h); first <= below && r.spend(to, 48) {
 		r.out.Serves = append(r.out.Serves, Serve{To: to, First: first, Last: below})
 	}
 	var entries []message.NDigest
-	for n := max(first, r.base+1); n <= min(last, r.highest); n++ {
+	for n := max(first, r.h+1); n <= min(last, r.highest); n++ {
 		s := r.peek(n)
 		if s == nil || !s.committed || (n-first < 64 && skip>>(n-first)&1 == 1) {
 			continue

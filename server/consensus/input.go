@@ -24,6 +24,7 @@ const (
 	InComplaint                            // a client asks for a view change
 	InDrain                                // the host wants to stop
 	InConnected                            // From: a link to a peer came up
+	InStateInstalled                       // State, Executed.Windows: the state that Install asked for is in place
 )
 
 // Input is one thing that happens to a replica.

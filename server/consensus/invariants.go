@@ -2,29 +2,35 @@ package consensus
 
 import "fmt"
 
-// checkInvariants looks for a state that cannot be. It costs a walk over the
+// CheckInvariants looks for a state that cannot be. It costs a walk over the
 // log, so tests, the fuzzer and the simulator call it, not production. The
 // numbers are those of docs/protocol.md.
-func (r *Replica) checkInvariants() error {
+func (r *Replica) CheckInvariants() error {
 	L := r.c.Window
 	switch {
-	case r.h > r.base || r.base > r.lastExec && r.lastExec != 0 && r.base > r.execSent:
-		return fmt.Errorf("I14: h=%d base=%d lastExec=%d", r.h, r.base, r.lastExec)
 	case r.lastExec > r.execSent || r.execSent > r.lastCommitted:
 		return fmt.Errorf("I2: lastExec=%d execSent=%d lastCommitted=%d", r.lastExec, r.execSent, r.lastCommitted)
-	case r.lastCommitted > r.base+L || r.h%r.c.Interval != 0 || r.base%r.c.Interval != 0:
-		return fmt.Errorf("I15: lastCommitted=%d base=%d h=%d", r.lastCommitted, r.base, r.h)
+	case r.h > r.lastCommitted || r.lastCommitted > r.h+L || r.h%r.c.Interval != 0:
+		return fmt.Errorf("I15: lastCommitted=%d h=%d", r.lastCommitted, r.h)
+	case r.h > r.ckpt.stable.N():
+		return fmt.Errorf("I14: h=%d, proven is %d", r.h, r.ckpt.stable.N())
 	case r.durable > r.persist:
 		return fmt.Errorf("I7: durable k%d beyond k%d", r.durable, r.persist)
 	}
 	fresh, wants := 0, 0
 	for i := range r.slots {
-		s := &r.slots[i]
+		s, old := &r.slots[i], &r.tail[i]
+		if old.n != 0 && (!r.inTail(old.n) || int(old.n%L) != i || old.accepted || old.p.N != 0 || len(old.q) > 0) {
+			return fmt.Errorf("I15: tail slot %d holds n%d, h=%d lastExec=%d", i, old.n, r.h, r.lastExec)
+		}
+		if !old.want.IsZero() {
+			wants++
+		}
 		if s.n == 0 {
 			continue
 		}
-		if !r.inLog(s.n) || int(s.n%L) != i {
-			return fmt.Errorf("I15: slot %d holds n%d, log is (%d, %d]", i, s.n, r.base, r.base+L)
+		if !r.inWindow(s.n) || int(s.n%L) != i {
+			return fmt.Errorf("I15: slot %d holds n%d, the window is (%d, %d]", i, s.n, r.h, r.h+L)
 		}
 		if s.fresh() > M || len(s.q) > M*r.c.N+1 || len(s.bodies) > M*r.c.N+2 {
 			return fmt.Errorf("I15: n%d has %d fresh digests and %d bodies", s.n, s.fresh(), len(s.bodies))

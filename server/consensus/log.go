@@ -66,16 +66,30 @@ func (s *slot) reset() {
 	*s = slot{prepares: s.prepares, commits: s.commits, claims: s.claims, q: s.q[:0], bodies: s.bodies[:0]}
 }
 
-// inLog reports whether n has a slot: base < n <= base+L.
-func (r *Replica) inLog(n uint64) bool { return n > r.base && n-r.base <= r.c.Window }
-
 // inWindow reports whether n lies between the watermarks: only there a replica
 // votes.
 func (r *Replica) inWindow(n uint64) bool { return n > r.h && n-r.h <= r.c.Window }
 
+// inTail reports whether n is stable, but still to be executed here, and near
+// enough to be kept.
+func (r *Replica) inTail(n uint64) bool {
+	return n <= r.h && n > r.lastExec && n-r.lastExec <= r.c.Window
+}
+
+// inLog reports whether n has a slot.
+func (r *Replica) inLog(n uint64) bool { return r.inWindow(n) || r.inTail(n) }
+
+// place is where the slot of n, which is in the log, belongs.
+func (r *Replica) place(n uint64) *slot {
+	if n <= r.h {
+		return &r.tail[n%r.c.Window]
+	}
+	return &r.slots[n%r.c.Window]
+}
+
 // slot returns the entry of n, which is in the log.
 func (r *Replica) slot(n uint64) *slot {
-	s := &r.slots[n%r.c.Window]
+	s := r.place(n)
 	if s.n != n {
 		assertf(s.n == 0, "slot of %d still holds %d", n, s.n)
 		s.n = n
@@ -85,24 +99,61 @@ func (r *Replica) slot(n uint64) *slot {
 
 // peek is the entry of n, or nil if nothing is known of n.
 func (r *Replica) peek(n uint64) *slot {
-	if s := &r.slots[n%r.c.Window]; r.inLog(n) && s.n == n {
+	if !r.inLog(n) {
+		return nil
+	}
+	if s := r.place(n); s.n == n {
 		return s
 	}
 	return nil
 }
 
-// truncate drops the log up to base.
-func (r *Replica) truncate(base uint64) {
-	for n := r.base + 1; n <= base; n++ {
-		s := &r.slots[n%r.c.Window]
-		if s.n != n {
+// each calls f for every entry of the log by rising number.
+func (r *Replica) each(f func(*slot)) {
+	for n := r.lastExec + 1; r.inTail(n); n++ {
+		if s := r.peek(n); s != nil {
+			f(s)
+		}
+	}
+	for n := r.h + 1; n <= r.highest && r.inWindow(n); n++ {
+		if s := r.peek(n); s != nil {
+			f(s)
+		}
+	}
+}
+
+// truncate moves the low watermark to h. What was executed leaves the log; what
+// was not stays to be learned, as far as there is room for it.
+func (r *Replica) truncate(h uint64) {
+	old := r.h
+	r.h = h
+	for i := range r.slots {
+		s := &r.slots[i]
+		if s.n == 0 || s.n > h {
 			continue
 		}
-		r.unwant(s)
+		assertf(s.n > old, "slot of %d below the watermark %d", s.n, old)
 		r.freshBytes -= s.freshSize
-		s.reset()
+		if !r.inTail(s.n) {
+			r.drop(s)
+			continue
+		}
+		s.leaveView()
+		s.freshSize, s.p, s.q = 0, message.PQ{}, s.q[:0]
+		r.tail[i], *s = *s, r.tail[i]
 	}
-	r.base = base
+}
+
+// drop frees a slot.
+func (r *Replica) drop(s *slot) {
+	r.unwant(s)
+	s.reset()
+}
+
+// leaveView forgets what belongs to the view before.
+func (s *slot) leaveView() {
+	s.accepted, s.digest, s.freshSize = false, crypto.Digest{}, 0
+	s.prepared, s.prepareOK, s.commitOK = false, false, false
 }
 
 // body is the batch with digest d, or nil.

@@ -163,6 +163,7 @@ func (r *Replica) badNewView(m *message.NewView) {
 func (r *Replica) chose(x *decision) PersistID {
 	a := r.views.work
 	a.chosen = x
+	r.certified(x.certificate) // its record comes first, so that the window reaches what was chosen
 	k := r.record(Record{Kind: RecNewView, View: a.m.View, Msg: a.m})
 	r.promise(k, promiseInstall, a.m.View)
 	return k
@@ -194,9 +195,6 @@ func (r *Replica) install(view uint64) {
 	r.views.last, r.views.lastSet, r.views.work = a.m, a.set, nil
 	r.views.executed, r.views.installed = r.lastExec, r.tick
 	r.leaveView()
-	if x.certificate.N() > r.h {
-		r.certified(x.certificate)
-	}
 	r.setStatus(message.Normal, fmt.Sprintf("view %d, replica %d is primary", view, r.primary()))
 	r.event(Event{Kind: EvNewView, N: view})
 	for i := range x.chosen {
@@ -218,9 +216,7 @@ func (r *Replica) install(view uint64) {
 func (r *Replica) leaveView() {
 	r.freshBytes = 0
 	for i := range r.slots {
-		s := &r.slots[i]
-		s.accepted, s.digest, s.freshSize = false, crypto.Digest{}, 0
-		s.prepared, s.prepareOK, s.commitOK = false, false, false
+		r.slots[i].leaveView()
 	}
 }
 
@@ -228,7 +224,7 @@ func (r *Replica) leaveView() {
 // was executed: others may need the vote. It reports false if the replica had
 // to halt.
 func (r *Replica) take(n uint64, d crypto.Digest) bool {
-	if n <= r.h || !r.inLog(n) {
+	if !r.inWindow(n) {
 		return true
 	}
 	s := r.slot(n)
@@ -272,10 +268,8 @@ func (r *Replica) handOver() {
 
 // countVotes acts on votes of the view that came before it was installed.
 func (r *Replica) countVotes() {
-	for n := r.base + 1; n <= r.highest && r.inLog(n); n++ {
-		if s := r.peek(n); s != nil {
-			r.tryPrepared(s)
-			r.amplify(s)
-		}
-	}
+	r.each(func(s *slot) {
+		r.tryPrepared(s)
+		r.amplify(s)
+	})
 }

@@ -13,7 +13,7 @@ import (
 // open any more.
 type pending struct {
 	c       *Config
-	clients map[string]*client // by id; never ranged over
+	clients map[string]*client // by id
 
 	requests, bytes int // of all groups here
 	own, ownBytes   int // of groups that clients brought to this replica
@@ -102,6 +102,14 @@ func (p *pending) setWindow(w *Window) {
 	}
 	c.known, c.low = true, w.Low
 	c.bits = append(c.bits[:0], w.Bits...)
+}
+
+// forgetWindows forgets all windows: those of another client table follow.
+func (p *pending) forgetWindows() {
+	for _, c := range p.clients { //maporder: each is treated alike
+		c.known, c.low = false, 0
+		p.forget(c)
+	}
 }
 
 // closed reports whether number is executed or below the window.

@@ -88,7 +88,7 @@ func (r *Replica) onPrepare(from message.ReplicaID, m *message.Prepare) {
 // admitVote finds the slot of a vote at n.
 func (r *Replica) admitVote(from message.ReplicaID, n uint64) (*slot, bool) {
 	if !r.inLog(n) {
-		if n > r.base {
+		if n > r.h {
 			r.reject(from, OutsideWindow, n)
 		}
 		return nil, false // a vote for what is stable here is no news and no fault

@@ -27,7 +27,7 @@ func (r *Replica) admitBatch(b *message.Batch, amplified bool) Reason {
 	switch {
 	case !r.normal():
 		return NotReady // rule 1
-	case !r.inWindow(n) || !r.inLog(n):
+	case !r.inWindow(n):
 		return OutsideWindow // rule 2
 	case n <= r.top:
 		return BelowTop // rule 3

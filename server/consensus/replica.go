@@ -11,10 +11,11 @@ type SignFunc func(tag crypto.Tag, canonical []byte) [crypto.SignatureSize]byte
 
 // Replica is the state of one replica. Its numbers obey, at every moment,
 //
-//	h <= base <= lastExec <= execSent <= lastCommitted
-//	lastExec < base+L
+//	lastExec <= execSent <= lastCommitted
+//	h <= lastCommitted <= h+L
 //
-// which checkInvariants asserts in tests and fuzzing.
+// which CheckInvariants asserts in tests and simulations. A replica whose
+// lastExec lies below h is behind: see catchup.go.
 type Replica struct {
 	c    Config
 	f, q int
@@ -30,11 +31,11 @@ type Replica struct {
 	waiting []promise // own promises whose records are not durable yet, oldest first
 
 	h             uint64 // low watermark: the last stable checkpoint
-	base          uint64 // numbers up to base have left the log
-	slots         []slot // of the numbers (base, base+L], n at n mod L
+	slots         []slot // of the window (h, h+L], n at n mod L
+	tail          []slot // of what is stable and not executed here, (lastExec, lastExec+L] up to h, n at n mod L
 	freshBytes    int    // of fresh bodies above h in the present view
 	lastProposed  uint64
-	lastCommitted uint64 // everything up to it is known to be committed
+	lastCommitted uint64 // everything up to it is known to be committed; what h covers is, unseen
 	execSent      uint64 // last number given to execution
 	lastExec      uint64
 	lastTimeUS    int64  // agreed time of the last batch with requests, up to execSent
@@ -42,9 +43,10 @@ type Replica struct {
 	due           uint64 // highest number that should be executed: accepted, vouched for or committed
 	wants         int    // slots that wait for a body
 
-	ckpt  checkpoints
-	pend  pending
-	views views
+	ckpt    checkpoints
+	pend    pending
+	views   views
+	catchUp catchUp
 
 	tick    uint64
 	wallUS  int64
@@ -79,10 +81,12 @@ func New(c Config, sign SignFunc) (*Replica, error) {
 		c: c, f: MaxFaulty(c.N), q: Quorum(c.N), sign: sign,
 		status: message.Normal,
 		slots:  make([]slot, c.Window),
+		tail:   make([]slot, c.Window),
 		peers:  make([]peer, c.N),
 	}
 	for i := range r.slots {
 		r.slots[i].init(c.N)
+		r.tail[i].init(c.N)
 	}
 	r.views.held = make([]heldViewChange, c.N)
 	r.ckpt.init(&r.c)
@@ -117,6 +121,8 @@ func (r *Replica) Step(in *Input, out *Effects) {
 		r.onExecuted(in.Executed)
 	case InCheckpointReady:
 		r.onCheckpointReady(in.State)
+	case InStateInstalled:
+		r.onStateInstalled(in.State, in.Executed.Windows)
 	case InFlush:
 		r.propose()
 	case InComplaint:
@@ -180,6 +186,7 @@ func (r *Replica) View() uint64 { return r.view }
 // Info is what status pages show of a replica.
 type Info struct {
 	View, LowWatermark, LastExecuted, LastCommitted uint64
+	Installing                                      uint64 // checkpoint whose state is being fetched, 0: none
 	Status                                          message.ReplicaStatus
 	Pending, PendingBytes                           int
 	Peers                                           []message.Status // the last one of each
@@ -189,7 +196,8 @@ type Info struct {
 func (r *Replica) Info() Info {
 	i := Info{
 		View: r.view, LowWatermark: r.h, LastExecuted: r.lastExec, LastCommitted: r.lastCommitted,
-		Status: r.status, Pending: r.pend.requests, PendingBytes: r.pend.bytes,
+		Installing: r.catchUp.installing,
+		Status:     r.status, Pending: r.pend.requests, PendingBytes: r.pend.bytes,
 		Peers: make([]message.Status, r.c.N),
 	}
 	for p := range r.peers {

@@ -607,18 +607,6 @@ func TestSection6_2_StableAtAQuorumOfEqualVotes(t *testing.T) {
 	}
 }
 
-func TestSection6_2_WatermarkWaitsForTheOwnState(t *testing.T) {
-	l := newLab(t, 4, 1, nil)
-	var c message.Certificate
-	for _, i := range []int{0, 2, 3} {
-		c.Votes = append(c.Votes, *l.vote(i, 4, crypto.Digest{5}))
-	}
-	l.hear(0, &message.StableCertificate{Certificate: c})
-	if l.h != 0 {
-		t.Fatal("low watermark passed what was executed")
-	}
-}
-
 func TestSection6_2_NoVoteBetweenBoundaries(t *testing.T) {
 	l := newLab(t, 4, 1, nil)
 	l.want(l.hear(2, l.vote(2, 3, crypto.Digest{1})), "not_boundary")

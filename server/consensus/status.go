@@ -115,7 +115,7 @@ func (r *Replica) repair(to message.ReplicaID, m *message.Status) {
 	if m.View != r.view || !r.normal() {
 		return // what was said in a view that is given up is not repeated
 	}
-	for n := max(first, r.base+1); n <= min(last, r.highest); n++ {
+	for n := max(first, r.h+1); n <= min(last, r.highest); n++ {
 		if s := r.peek(n); s != nil && s.accepted {
 			r.resendVotes(to, s, m, uint64(1)<<(n-first))
 		}

@@ -62,6 +62,9 @@ func (r *Replica) expireView() {
 		r.suspect(NoProgress)
 		return
 	}
+	if r.behind() {
+		return // nor can it be said here whom it starves
+	}
 	if since, ok := r.oldestWatched(); ok && r.tick >= max(since, r.views.installed)+fairFactor*r.timeout() {
 		r.suspect(Starved)
 	}

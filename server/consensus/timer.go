@@ -27,6 +27,7 @@ func (r *Replica) busy() bool {
 func (r *Replica) onTick(tick uint64, wallUS int64) {
 	r.tick, r.wallUS = max(tick, r.tick), wallUS
 	r.askBodies()
+	r.followTail()
 	r.askViewChanges()
 	r.softExpiry()
 	r.hardExpiry()
@@ -58,7 +59,7 @@ func (r *Replica) softExpiry() {
 	}
 	t.soft = r.tick + t.softEvery
 	r.sendStatus(true)
-	r.send(Everyone, &message.FetchCommitted{From: r.lastCommitted + 1, To: r.lastCommitted + message.StatusSpan})
+	r.fetchCommitted(r.lastCommitted + 1)
 	r.relayPending()
 }
 

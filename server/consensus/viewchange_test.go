@@ -82,7 +82,7 @@ func (c *cluster) settle(what string, f func() bool) {
 
 func (c *cluster) dump() {
 	for i, nd := range c.nodes {
-		c.t.Logf("replica %d: stopped=%t %s view=%d asked=%d h=%d base=%d exec=%d committed=%d pending=%d backoff=%d", i, nd.stopped, nd.status, nd.view, nd.views.asked, nd.h, nd.base, nd.lastExec, nd.lastCommitted, nd.pend.requests, nd.views.backoff)
+		c.t.Logf("replica %d: stopped=%t %s view=%d asked=%d h=%d exec=%d committed=%d pending=%d backoff=%d", i, nd.stopped, nd.status, nd.view, nd.views.asked, nd.h, nd.lastExec, nd.lastCommitted, nd.pend.requests, nd.views.backoff)
 	}
 }
 

@@ -90,9 +90,6 @@ func (r *Replica) changeView(w uint64, why Cause) {
 // change stands behind theirs.
 func (r *Replica) makeViewChange(w uint64) *message.ViewChange {
 	proof := &r.ckpt.stable
-	if r.ckpt.newest != nil {
-		proof = r.ckpt.newest // this replica is behind it, and may have dropped what it covers
-	}
 	m := &message.ViewChange{
 		Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation,
 		NewView: w, H: proof.N(), Certificate: *proof,

@@ -1,6 +1,9 @@
 package execution
 
 import (
+	"slices"
+
+	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
 	"github.com/pbft-go/pbft/server/message"
 )
@@ -14,6 +17,18 @@ import (
 type checkpoint struct {
 	state    *message.State
 	snapshot *Snapshot
+	clients  *clientPeriod
+	frontier crypto.Frontier
+
+	askedAt, askedSince uint64 // ticks of the last and the first question of a peer, 0: none
+}
+
+func (c *checkpoint) release(t *clientTable) {
+	if c.snapshot != nil {
+		c.snapshot.Release()
+		t.release(c.clients)
+	}
+	*c = checkpoint{}
 }
 
 // underway is a checkpoint whose digest is not complete. Its state lacks the
@@ -41,6 +56,8 @@ func (e *Engine) beginCheckpoint(x *consensus.Exec) {
 		LastTimeUS: e.lastTimeUS, ConfigDigest: e.cfg.ConfigDigest,
 	}
 	e.underway.snapshot = e.store.Checkpoint()
+	e.underway.frontier = e.frontier.Clone()
+	e.underway.clients = e.clients.beginPeriod()
 }
 
 // Advance does a piece of the checkpoint under way, if there is one: some 100
@@ -56,10 +73,9 @@ func (e *Engine) advance(piece int) *message.State {
 	if u == nil || !e.store.Digest(piece) || !e.clients.digest(piece/clientWork+1) {
 		return nil
 	}
+	u.clients.leaves = slices.Clone(e.clients.leaves)
 	u.state.AppRoot, u.state.ClientsRoot = e.store.Root(), e.clients.root()
-	if old := e.checkpoints[1].snapshot; old != nil {
-		old.Release()
-	}
+	e.retire(&e.checkpoints[1])
 	e.checkpoints[1], e.checkpoints[0] = e.checkpoints[0], u.checkpoint
 	e.underway = nil
 	return u.state

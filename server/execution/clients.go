@@ -23,6 +23,9 @@ type clientTable struct {
 	leaves  []crypto.Digest // by id
 	pending []*client       // whose leaf may be still to make
 	scratch []byte
+
+	periods []*clientPeriod // oldest first; the last one goes on
+	period  uint64          // its number
 }
 
 func newClientTable(c *Config, r *recent) *clientTable {
@@ -61,7 +64,7 @@ func (t *clientTable) open(name []byte, n uint64) (c *client, evicted *client) {
 		evicted = t.evict()
 	}
 	c = newClient(string(name), uint64(t.cfg.ClientWindow))
-	c.lastN, c.age = n, n
+	c.lastN, c.age, c.period = n, n, t.period
 	t.byName[c.name] = c
 	i, _ := t.search(c.name)
 	t.sorted = slices.Insert(t.sorted, i, c)
@@ -151,8 +154,13 @@ func (t *clientTable) begin() (changed int) {
 	return len(t.pending)
 }
 
-// firstChange makes the leaf of a client that is about to change.
+// firstChange takes what checkpoints need of a client that is about to change.
 func (t *clientTable) firstChange(c *client) {
+	t.makeLeaf(c)
+	t.keep(c)
+}
+
+func (t *clientTable) makeLeaf(c *client) {
 	if c.leafAt > 0 {
 		c.leaf, c.clean = t.leaf(c), true
 		t.leaves[c.leafAt-1], c.leafAt = c.leaf, 0
@@ -163,14 +171,15 @@ func (t *clientTable) firstChange(c *client) {
 func (t *clientTable) digest(most int) (done bool) {
 	for ; len(t.pending) > 0 && most > 0; most-- {
 		last := len(t.pending) - 1
-		t.firstChange(t.pending[last])
+		t.makeLeaf(t.pending[last])
 		t.pending[last] = nil
 		t.pending = t.pending[:last]
 	}
 	return len(t.pending) == 0
 }
 
-// root is the digest that begin began, when all leaves are made.
+// root is the digest that begin began, when all leaves are made. It uses them
+// up.
 func (t *clientTable) root() crypto.Digest { return t.cfg.Cluster.MerkleRoot(t.leaves) }
 
 // leaf digests one client: id, low, last execution, and the root over those of

@@ -60,10 +60,14 @@ type Engine struct {
 	executed   uint64 // operations, duplicates left out
 
 	checkpoints [2]checkpoint // the newest two complete ones, newest first
+	leased      checkpoint    // an older one that a peer is fetching, or none
 	underway    *underway     // or nil
-	checkpointN uint64        // number of the last one begun
-	run         run           // the batch at work
-	out         Output        // of it
+	transfer    *transfer     // of another replica's state to here, or nil
+	tick        uint64
+	blamed      []error // what liars sent
+	checkpointN uint64  // number of the last one begun
+	run         run     // the batch at work
+	out         Output  // of it
 }
 
 // New makes an engine with an empty state.

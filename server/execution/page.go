@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -20,6 +21,7 @@ type page struct {
 	kept   uint64        // bit i: its result is kept, and not empty
 	digest crypto.Digest // of the page, if clean
 	clean  bool
+	shared bool // it is part of an image: it must not change
 
 	buf     []byte
 	live    int // bytes of buf that belong to a reply
@@ -43,6 +45,13 @@ const keepBuffer = 1 << 10
 // compactAbove is how many bytes of buf may belong to no reply, beside as many
 // as do.
 const compactAbove = 512
+
+// copy is the page as it is, free to change.
+func (p *page) copy() *page {
+	q := *p
+	q.buf, q.shared = bytes.Clone(p.buf), false
+	return &q
+}
 
 // mark notes that number i of the page is executed at n.
 func (p *page) mark(i uint64, r reply) {

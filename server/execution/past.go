@@ -168,14 +168,7 @@ func (s *Snapshot) Root() crypto.Digest {
 	level := make([]crypto.Digest, numBuckets)
 	for i := range level {
 		m := s.bucket(i)
-		level[i] = h.bucket(i, &chunk{data: m.data})
+		level[i] = h.digest(i, m.data)
 	}
-	for len(level) > 1 {
-		up := make([]crypto.Digest, len(level)/fanout)
-		for i := range up {
-			up[i] = h.node(level[i*fanout : (i+1)*fanout])
-		}
-		level = up
-	}
-	return level[0]
+	return h.rootOf(level)
 }

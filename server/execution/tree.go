@@ -142,6 +142,18 @@ func (h *hasher) node(children []crypto.Digest) crypto.Digest {
 	return sha256.Sum256(b)
 }
 
+// rootOf digests the tree over all buckets' digests.
+func (h *hasher) rootOf(level []crypto.Digest) crypto.Digest {
+	for len(level) > 1 {
+		up := make([]crypto.Digest, len(level)/fanout)
+		for i := range up {
+			up[i] = h.node(level[i*fanout : (i+1)*fanout])
+		}
+		level = up
+	}
+	return level[0]
+}
+
 // bucket digests a bucket: its index and its entries.
 func (h *hasher) bucket(i int, b *chunk) crypto.Digest {
 	buf := crypto.AppendU16(append(h.buf[:0], h.bucketPrefix...), uint16(i))
@@ -155,4 +167,13 @@ func (h *hasher) bucket(i int, b *chunk) crypto.Digest {
 		return crypto.Digest{}
 	}
 	return sha256.Sum256(buf)
+}
+
+// digest digests a bucket's entries, in which the digests of long values stand.
+func (h *hasher) digest(i int, data []byte) crypto.Digest {
+	if len(data) == 0 {
+		return crypto.Digest{}
+	}
+	h.buf = append(crypto.AppendU16(append(h.buf[:0], h.bucketPrefix...), uint16(i)), data...)
+	return sha256.Sum256(h.buf)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 )
@@ -19,12 +20,13 @@ type client struct {
 	bytes int    // of results kept
 	head  uint64 // no page below this one keeps a result
 
-	pages []*page // page p at p mod W/pageSize+1, made when first used
+	pages []*page // page p at p mod W/pageSize+1, made when first used; a shared one is copied before it changes
 	leaf  crypto.Digest
 	clean bool // leaf is up to date
 
 	leafAt int // where the digest under way waits for the leaf, plus one; 0: it does not
 
+	period   uint64 // the last one that has an image of it
 	age      uint64 // lastN as the heap by age knows it
 	reported uint64 // batch whose output holds the window
 }
@@ -42,16 +44,29 @@ func (c *client) held(index uint64) *page {
 	return p
 }
 
-// page is the page of number x, which lies in the window. What its place held
-// is below the window.
+// page is the page of number x, which lies in the window, to be changed. What
+// its place held is below the window.
 func (c *client) page(x uint64) *page {
 	index := x / pageSize
 	p := &c.pages[index%uint64(len(c.pages))]
-	if *p == nil {
+	switch {
+	case *p == nil, (*p).shared && (*p).index != index:
 		*p = &page{}
+	case (*p).shared:
+		*p = (*p).copy()
 	}
 	(*p).index = index
 	return *p
+}
+
+// share marks all pages as part of an image, and returns them.
+func (c *client) share() []*page {
+	for _, p := range c.pages {
+		if p != nil {
+			p.shared = true
+		}
+	}
+	return slices.Clone(c.pages)
 }
 
 func (c *client) executed(x uint64) bool {
@@ -97,10 +112,10 @@ func (c *client) outcome(x, session uint64) crypto.Result {
 // slide closes all numbers below low.
 func (c *client) slide(low uint64) {
 	for i := c.low / pageSize; i < c.low/pageSize+uint64(len(c.pages)) && i*pageSize < low; i++ {
-		p := c.held(i)
-		if p == nil {
+		if c.held(i) == nil {
 			continue
 		}
+		p := c.page(i * pageSize)
 		gone := ^uint64(0)
 		if low < (i+1)*pageSize {
 			gone = 1<<(low%pageSize) - 1
@@ -138,7 +153,7 @@ func (c *client) appendBits(b []uint64) []uint64 {
 func (c *client) lowestKept() (p *page, i uint64) {
 	for c.head = max(c.head, c.low/pageSize); ; c.head++ {
 		if p := c.held(c.head); p != nil && p.kept != 0 {
-			return p, uint64(bits.TrailingZeros64(p.kept))
+			return c.page(c.head * pageSize), uint64(bits.TrailingZeros64(p.kept))
 		}
 	}
 }

@@ -30,7 +30,7 @@ var budgets = []budget{
 	{path: "request", start: newRequestPath, warm: 2, cycle: 16, allocations: 20, bytes: 172, instructions: 1400},
 	{path: "proposal", start: newProposalPath, warm: 2, cycle: 16, allocations: 11, bytes: 0.8, instructions: 850},
 	{path: "order", start: newOrderPath, warm: windowSize, cycle: interval, allocations: 103, bytes: 110, instructions: 950},
-	{path: "execute", start: newExecutePath, warm: 4 * interval, cycle: interval, allocations: 5, bytes: 3.2, instructions: 3100},
+	{path: "execute", start: newExecutePath, warm: 4 * interval, cycle: interval, allocations: 5, bytes: 4.5, instructions: 3100},
 	{path: "reply", start: newReplyPath, warm: 2, cycle: 16, allocations: 8, bytes: 99, instructions: 1500},
 }
 

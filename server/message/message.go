@@ -181,6 +181,72 @@ type FetchCertificate struct{ Epoch uint64 }
 // StableCertificate carries a certificate.
 type StableCertificate struct{ Certificate Certificate }
 
+// Component is a part of the replicated state; numbered as on the wire.
+type Component uint8
+
+// The parts that travel in pieces.
+const (
+	Application Component = 1 // buckets of keys and values
+	Clients     Component = 2 // the client table, by client id
+	History     Component = 3 // the frontier of the history tree, one piece
+)
+
+// FetchManifest asks for the state that a certificate of N with Digest proves.
+type FetchManifest struct {
+	N      uint64
+	Digest crypto.Digest
+}
+
+// Manifest answers: what the digest is made of. One of another number says
+// that the sender does not have that state, but this one.
+type Manifest struct{ State State }
+
+// MaxIndexes is the most indexes in a FetchNodes or FetchPieces.
+const MaxIndexes = 256
+
+// FetchNodes asks for the digests of a component's pieces: of the buckets
+// below the nodes Indexes of the level above them, or of chunk Indexes[0] of the
+// clients. Indexes are consecutive, 1 to MaxIndexes.
+type FetchNodes struct {
+	N         uint64
+	Component Component
+	Level     uint32
+	Indexes   []uint32
+}
+
+// MaxNodes is the most digests in a Nodes.
+const MaxNodes = 4096
+
+// Nodes answers FetchNodes.
+type Nodes struct {
+	N         uint64
+	Component Component
+	Level     uint32
+	First     uint32 // the first index asked for
+	Digests   []crypto.Digest
+}
+
+// FetchPieces asks for pieces by index, 1 to MaxIndexes, the first one from
+// Offset on.
+type FetchPieces struct {
+	N         uint64
+	Component Component
+	Indexes   []uint32
+	Offset    uint64
+}
+
+// MaxFragment is the most bytes in a Piece.
+const MaxFragment = 256 << 10
+
+// Piece is a part of a piece of Size bytes.
+type Piece struct {
+	N            uint64
+	Component    Component
+	Index        uint32
+	Offset, Size uint64
+	Data         []byte
+}
+
 // FetchReply asks for the outcome of one request; Session 0 is any.
 type FetchReply struct {
 	Client  string
@@ -213,5 +279,11 @@ func (*FetchCommitted) message()    {}
 func (*Committed) message()         {}
 func (*FetchCertificate) message()  {}
 func (*StableCertificate) message() {}
+func (*FetchManifest) message()     {}
+func (*Manifest) message()          {}
+func (*FetchNodes) message()        {}
+func (*Nodes) message()             {}
+func (*FetchPieces) message()       {}
+func (*Piece) message()             {}
 func (*FetchReply) message()        {}
 func (*Reply) message()             {}

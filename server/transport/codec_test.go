@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,8 +58,8 @@ func TestEveryMessageSurvivesTheWire(t *testing.T) {
 			t.Errorf("%T: sent\n%+v\ngot\n%+v", m, m, got)
 		}
 	}
-	if len(kinds) != 17 {
-		t.Errorf("%d kinds of messages tested, there are 17", len(kinds))
+	if len(kinds) != 23 {
+		t.Errorf("%d kinds of messages tested, there are 23", len(kinds))
 	}
 	all := everyMessage()
 	if got := decodeAll(t, frameOf(testEpoch, all...)); !reflect.DeepEqual(got, all) {
@@ -203,5 +204,10 @@ func largestMessages() []message.Message {
 			N: top, Number: top, Status: crypto.StatusOK, Tombstone: true, Size: top,
 		}},
 		&message.FetchViewChange{View: top, Ref: message.ViewChangeRef{Replica: 63}}, &message.FetchCommitted{From: top, To: top},
+		&message.FetchManifest{N: top}, &message.Manifest{State: message.State{Epoch: top, N: top, HistorySize: top, LastTimeUS: -1, NextConfigDigest: crypto.Digest{1}}},
+		&message.FetchNodes{N: top, Component: 3, Level: math.MaxUint32, Indexes: slices.Repeat([]uint32{math.MaxUint32}, message.MaxIndexes)},
+		&message.Nodes{N: top, Component: 3, Level: math.MaxUint32, First: math.MaxUint32, Digests: make([]crypto.Digest, message.MaxNodes)},
+		&message.FetchPieces{N: top, Component: 3, Indexes: slices.Repeat([]uint32{math.MaxUint32}, message.MaxIndexes), Offset: top},
+		&message.Piece{N: top, Component: 3, Index: math.MaxUint32, Offset: top, Size: top, Data: make([]byte, message.MaxFragment)},
 	}
 }

@@ -47,6 +47,9 @@ func toWire(m message.Message) *pbftv1.PeerMessage {
 	case *message.FetchReply:
 		return &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchReply{FetchReply: &pbftv1.FetchReply{Client: m.Client, Number: m.Number, Session: m.Session}}}
 	}
+	if w := stateToWire(m); w != nil {
+		return w
+	}
 	panic(fmt.Sprintf("transport: %T has no generated type", m))
 }
 

@@ -33,6 +33,12 @@ const (
 	kindFetchCertificate protowire.Number = 15
 	kindCertificate      protowire.Number = 16
 	kindFetchReply       protowire.Number = 17
+	kindFetchManifest    protowire.Number = 18
+	kindManifest         protowire.Number = 19
+	kindFetchNodes       protowire.Number = 20
+	kindNodes            protowire.Number = 21
+	kindFetchPieces      protowire.Number = 22
+	kindPiece            protowire.Number = 23
 	kindPing             protowire.Number = 24
 	kindPong             protowire.Number = 25
 )

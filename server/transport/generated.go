@@ -40,6 +40,25 @@ func (d *decoder) generated(kind protowire.Number, b []byte) (message.Message, e
 	case kindFetchReply:
 		return decode(b, fetchReplyFromWire)
 	}
+	return stateFromWire(kind, b)
+}
+
+// stateFromWire is the part of generated for what carries state.
+func stateFromWire(kind protowire.Number, b []byte) (message.Message, error) {
+	switch kind {
+	case kindFetchManifest:
+		return decode(b, fetchManifestFromWire)
+	case kindManifest:
+		return decode(b, manifestFromWire)
+	case kindFetchNodes:
+		return decode(b, fetchNodesFromWire)
+	case kindNodes:
+		return decode(b, nodesFromWire)
+	case kindFetchPieces:
+		return decode(b, fetchPiecesFromWire)
+	case kindPiece:
+		return decode(b, pieceFromWire)
+	}
 	return nil, reject(NotSupported, "messages of kind %d are not served by this version", kind)
 }
 

@@ -113,6 +113,16 @@ func everyMessage() []message.Message {
 		&message.FetchCertificate{Epoch: 3},
 		&message.StableCertificate{Certificate: testCertificate()},
 		&message.FetchReply{Client: "carol", Number: 7, Session: 1 << 63},
+		&message.FetchManifest{N: 128, Digest: digestOf("ckpt")},
+		&message.Manifest{State: message.State{
+			Epoch: 3, N: 128, AppRoot: digestOf("app"), ClientsRoot: digestOf("clients"), HistoryRoot: digestOf("history"),
+			HistorySize: 128, LastTimeUS: 1 << 50, ConfigDigest: digestOf("config"), NextConfigDigest: digestOf("next"),
+		}},
+		&message.Manifest{},
+		&message.FetchNodes{N: 128, Component: message.Application, Level: 3, Indexes: []uint32{0, 1, 2}},
+		&message.Nodes{N: 128, Component: message.Clients, First: 4095, Digests: []crypto.Digest{digestOf("a"), {}}},
+		&message.FetchPieces{N: 128, Component: message.History, Indexes: []uint32{7}, Offset: 1 << 40},
+		&message.Piece{N: 128, Component: message.Application, Index: 1<<32 - 1, Offset: 1 << 40, Size: 1 << 50, Data: []byte("piece")},
 	}
 }
 

@@ -14,7 +14,7 @@ type class uint8
 const (
 	control   class = iota // votes and gossip
 	proposals              // PrePrepare
-	bodies                 // Body, on the Bulk stream
+	bodies                 // Body and state, on the Bulk stream
 	numClasses
 )
 
@@ -36,7 +36,7 @@ func classOf(m message.Message) class {
 	switch m.(type) {
 	case *message.PrePrepare:
 		return proposals
-	case *message.Body:
+	case *message.Body, *message.Manifest, *message.Nodes, *message.Piece:
 		return bodies
 	}
 	return control

@@ -142,8 +142,9 @@ func TestDecoderRefusesBadFields(t *testing.T) {
 		"malformed: kinds 2 and 3 in one message":         frameOfFields(append(field(kindPrepare, nil), field(kindCommit, nil)...)),
 		"malformed: protobuf":                             frameOfFields([]byte{2<<3 | 2, 9}),
 		"malformed: batch with 2 headers":                 frameOfFields(field(kindBody, append(field(1, nil), field(1, nil)...))),
-		"not_supported: messages of kind 18":              frameOfGenerated(t, &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchManifest{FetchManifest: &pbftv1.FetchManifest{N: 1}}}),
-		"not_supported: messages of kind 22":              frameOfGenerated(t, &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchPieces{FetchPieces: &pbftv1.FetchPieces{N: 1}}}),
+		"malformed: digest of 1 bytes":                    frameOfGenerated(t, &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchManifest{FetchManifest: &pbftv1.FetchManifest{Digest: []byte{1}}}}),
+		"malformed: component 0":                          frameOfGenerated(t, &pbftv1.PeerMessage{Message: &pbftv1.PeerMessage_FetchPieces{FetchPieces: &pbftv1.FetchPieces{N: 1}}}),
+		"too_large: fetch of 0 indexes":                   frameOf(testEpoch, &message.FetchPieces{N: 1, Component: message.Clients}),
 		"not_supported: messages of kind 26":              frameOfFields(field(26, nil)),
 		"wrong_epoch: frame of epoch 6, ours is 7":        frameOf(testEpoch-1, &message.Prepare{}, &message.Prepare{}),
 	} {
@@ -164,9 +165,6 @@ func TestMessagesAboveTheSizeOfTheirKindAreRefused(t *testing.T) {
 	for kind := range kindPong {
 		kind++
 		limit := maxSize(kind, testLimits)
-		if kind > kindFetchReply && kind < kindPing {
-			continue // not served at any size
-		}
 		frame := frameOfFields(field(kind, make([]byte, limit+1)))
 		if r := refusal(t, frame); r.reason != TooLarge || !strings.Contains(r.err.Error(), fmt.Sprintf("the most allowed is %d", limit)) {
 			t.Errorf("kind %d: %v: %v", kind, r.reason, r.err)

@@ -18,6 +18,8 @@ const (
 	sizeViewChange = 1 << 20                        // vc_bytes
 	sizeSigned     = sizeFew + crypto.SignatureSize // besides lists
 	sizeStatus     = 512 + 8*message.StatusSpan     // all of it
+	sizeManifest   = 320                            // a state's roots
+	sizeIndex      = 5                              // an index of a node or a piece
 	sizeCerts      = message.MaxReplicas * sizeCheckpoint
 )
 
@@ -48,6 +50,16 @@ func sizeOf(m message.Message) int {
 		return sizeFew + sizeNDigest*len(m.Entries)
 	case *message.FetchReply:
 		return sizeFew + len(m.Client)
+	case *message.Manifest:
+		return sizeManifest
+	case *message.FetchNodes:
+		return sizeFew + sizeIndex*len(m.Indexes)
+	case *message.Nodes:
+		return sizeFew + sizeDigest*len(m.Digests)
+	case *message.FetchPieces:
+		return sizeFew + sizeIndex*len(m.Indexes)
+	case *message.Piece:
+		return sizeFew + len(m.Data)
 	}
 	return sizeFew
 }
@@ -80,6 +92,14 @@ func maxSize(kind protowire.Number, lim message.Limits) int {
 		return sizeFew + message.MaxCommitted*sizeNDigest
 	case kindCheckpoint:
 		return sizeCheckpoint
+	case kindManifest:
+		return sizeManifest
+	case kindFetchNodes, kindFetchPieces:
+		return sizeFew + message.MaxIndexes*sizeIndex
+	case kindNodes:
+		return sizeFew + message.MaxNodes*sizeDigest
+	case kindPiece:
+		return sizeFew + message.MaxFragment
 	}
 	return sizeFew
 }

@@ -136,7 +136,9 @@ type GetStatusResponse struct {
 	// Connected to enough replicas to order requests.
 	QuorumConnected bool `protobuf:"varint,36,opt,name=quorum_connected,json=quorumConnected,proto3" json:"quorum_connected,omitempty"`
 	// Loss that is simulated on the links to peers, in percent.
-	LossPercent   float64 `protobuf:"fixed64,37,opt,name=loss_percent,json=lossPercent,proto3" json:"loss_percent,omitempty"`
+	LossPercent float64 `protobuf:"fixed64,37,opt,name=loss_percent,json=lossPercent,proto3" json:"loss_percent,omitempty"`
+	// Checkpoint whose state is being fetched from other replicas, 0: none.
+	Installing    uint64 `protobuf:"varint,38,opt,name=installing,proto3" json:"installing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +428,13 @@ func (x *GetStatusResponse) GetQuorumConnected() bool {
 func (x *GetStatusResponse) GetLossPercent() float64 {
 	if x != nil {
 		return x.LossPercent
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetInstalling() uint64 {
+	if x != nil {
+		return x.Installing
 	}
 	return 0
 }
@@ -1219,7 +1228,7 @@ var File_pbft_v1_admin_proto protoreflect.FileDescriptor
 const file_pbft_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x13pbft/v1/admin.proto\x12\apbft.v1\x1a\x12pbft/v1/peer.proto\x1a\x13pbft/v1/types.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\x9b\n" +
+	"\x10GetStatusRequest\"\xbb\n" +
 	"\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x1d\n" +
@@ -1268,7 +1277,10 @@ const file_pbft_v1_admin_proto_rawDesc = "" +
 	"\rstate_machine\x18\" \x01(\tR\fstateMachine\x12)\n" +
 	"\x10development_keys\x18# \x01(\bR\x0fdevelopmentKeys\x12)\n" +
 	"\x10quorum_connected\x18$ \x01(\bR\x0fquorumConnected\x12!\n" +
-	"\floss_percent\x18% \x01(\x01R\vlossPercent\"\xb1\x01\n" +
+	"\floss_percent\x18% \x01(\x01R\vlossPercent\x12\x1e\n" +
+	"\n" +
+	"installing\x18& \x01(\x04R\n" +
+	"installing\"\xb1\x01\n" +
 	"\x0eCheckpointInfo\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x19\n" +

@@ -1754,7 +1754,8 @@ func (x *FetchManifest) GetDigest() []byte {
 	return nil
 }
 
-// Manifest is the preimage of a checkpoint digest.
+// Manifest is the preimage of a checkpoint digest. One of another number than
+// was asked for says that the sender has no other state.
 type Manifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Epoch.
@@ -1879,9 +1880,11 @@ type FetchNodes struct {
 	N uint64 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
 	// Component.
 	Component Component `protobuf:"varint,2,opt,name=component,proto3,enum=pbft.v1.Component" json:"component,omitempty"`
-	// Level, 0 for the root's children.
+	// Application: the level of the nodes whose children are asked for, 3 for
+	// those above the buckets; no other level is served. Clients: not used.
 	Level uint32 `protobuf:"varint,3,opt,name=level,proto3" json:"level,omitempty"`
-	// Indexes in that level.
+	// Consecutive indexes, 1 to 256: of nodes in that level, or one chunk of 4096
+	// clients in the order of their ids.
 	Indexes       []uint32 `protobuf:"varint,4,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1955,7 +1958,9 @@ type Nodes struct {
 	// Level.
 	Level uint32 `protobuf:"varint,3,opt,name=level,proto3" json:"level,omitempty"`
 	// Digests of the children of the indexes asked for, in order, 32 bytes each.
-	Digests       [][]byte `protobuf:"bytes,4,rep,name=digests,proto3" json:"digests,omitempty"`
+	Digests [][]byte `protobuf:"bytes,4,rep,name=digests,proto3" json:"digests,omitempty"`
+	// First of the indexes asked for.
+	First         uint32 `protobuf:"varint,5,opt,name=first,proto3" json:"first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2018,6 +2023,13 @@ func (x *Nodes) GetDigests() [][]byte {
 	return nil
 }
 
+func (x *Nodes) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
 // FetchPieces asks for pieces of state.
 type FetchPieces struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2025,8 +2037,10 @@ type FetchPieces struct {
 	N uint64 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
 	// Component.
 	Component Component `protobuf:"varint,2,opt,name=component,proto3,enum=pbft.v1.Component" json:"component,omitempty"`
-	// Pieces: buckets of the application, clients by position.
-	Indexes       []uint32 `protobuf:"varint,3,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	// Pieces, 1 to 256: buckets of the application, clients by position.
+	Indexes []uint32 `protobuf:"varint,3,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	// Where to begin in the first of them.
+	Offset        uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2080,6 +2094,13 @@ func (x *FetchPieces) GetIndexes() []uint32 {
 		return x.Indexes
 	}
 	return nil
+}
+
+func (x *FetchPieces) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
 }
 
 // Piece answers FetchPieces.
@@ -2396,16 +2417,18 @@ const file_pbft_v1_peer_proto_rawDesc = "" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x120\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x12.pbft.v1.ComponentR\tcomponent\x12\x14\n" +
 	"\x05level\x18\x03 \x01(\rR\x05level\x12\x18\n" +
-	"\aindexes\x18\x04 \x03(\rR\aindexes\"w\n" +
+	"\aindexes\x18\x04 \x03(\rR\aindexes\"\x8d\x01\n" +
 	"\x05Nodes\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x120\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x12.pbft.v1.ComponentR\tcomponent\x12\x14\n" +
 	"\x05level\x18\x03 \x01(\rR\x05level\x12\x18\n" +
-	"\adigests\x18\x04 \x03(\fR\adigests\"g\n" +
+	"\adigests\x18\x04 \x03(\fR\adigests\x12\x14\n" +
+	"\x05first\x18\x05 \x01(\rR\x05first\"\x7f\n" +
 	"\vFetchPieces\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x120\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x12.pbft.v1.ComponentR\tcomponent\x12\x18\n" +
-	"\aindexes\x18\x03 \x03(\rR\aindexes\"\x9d\x01\n" +
+	"\aindexes\x18\x03 \x03(\rR\aindexes\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\"\x9d\x01\n" +
 	"\x05Piece\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x120\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x12.pbft.v1.ComponentR\tcomponent\x12\x14\n" +

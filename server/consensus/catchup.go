@@ -1,0 +1,131 @@
+package consensus
+
+import (
+	"github.com/pbft-go/pbft/server/message"
+)
+
+// A certificate proves that a quorum executed more than this replica did. The
+// low watermark follows it at once, and the replica votes above it as ever:
+// votes need bodies, not state. What lies below is made up for in one of two
+// ways (docs/protocol.md section 9). While the gap is small and the others
+// still have the batches, f+1 statements that they are committed replace the
+// log. Else the state itself is fetched, and the certificate says which.
+
+// catchUp is how a replica that is behind goes on.
+type catchUp struct {
+	since      uint64 // tick of the last batch executed while behind, or of falling behind
+	askAt      uint64 // when to ask again what is committed below h
+	askEvery   uint64
+	executed   uint64 // lastExec at since
+	installing uint64 // checkpoint whose state was asked for, 0: none
+}
+
+// behind reports whether a certificate covers what is not executed here.
+func (r *Replica) behind() bool { return r.h > r.lastExec }
+
+// fallBehind starts to catch up if the low watermark has passed what is known
+// to be committed here.
+func (r *Replica) fallBehind() {
+	if r.h <= r.execSent {
+		return
+	}
+	c := &r.catchUp
+	if c.askAt == 0 {
+		c.since, c.executed = r.tick, r.lastExec
+		c.askEvery = r.c.RetryFirst
+		c.askAt = r.tick + c.askEvery // most of it is on its way
+	}
+	if r.h-r.lastExec > r.c.Window {
+		r.installState()
+	}
+}
+
+// followTail asks what is committed between the own state and the low
+// watermark. It gives that up for the state itself if nothing comes of it.
+func (r *Replica) followTail() {
+	c := &r.catchUp
+	if r.h <= r.execSent {
+		c.askAt = 0
+		return
+	}
+	if r.lastExec != c.executed {
+		c.since, c.executed = r.tick, r.lastExec
+	}
+	if r.tick < c.askAt {
+		return
+	}
+	c.askEvery = min(2*c.askEvery, r.busyInterval())
+	c.askAt = r.tick + c.askEvery
+	if r.h-r.lastExec > r.c.Window || r.tick-c.since >= r.timeout()/2 {
+		r.installState()
+		return
+	}
+	r.fetchCommitted(r.execSent + 1)
+}
+
+// fetchCommitted asks everybody what is committed from number first on.
+func (r *Replica) fetchCommitted(first uint64) {
+	r.send(Everyone, &message.FetchCommitted{From: first, To: first + message.StatusSpan - 1})
+}
+
+// installState asks the host for the newest state that is proven, once.
+func (r *Replica) installState() {
+	n := r.ckpt.stable.N()
+	if n != r.h || n == r.catchUp.installing {
+		return // its record is not durable, or it is on its way
+	}
+	r.catchUp.installing = n
+	r.out.Install = &r.ckpt.stable
+	r.event(Event{Kind: EvBehind, N: n})
+}
+
+// onStateInstalled goes on from the state that the host put in place.
+func (r *Replica) onStateInstalled(s *message.State, windows []Window) {
+	if s.N >= r.catchUp.installing {
+		r.catchUp.installing = 0
+	}
+	if s.N <= r.lastExec {
+		return
+	}
+	assertf(s.N <= r.h, "state of %d installed, stable is %d", s.N, r.h)
+	for i := range r.tail {
+		if t := &r.tail[i]; t.n != 0 && t.n <= s.N {
+			r.drop(t)
+		}
+	}
+	r.lastExec = s.N
+	if s.N > r.execSent {
+		r.execSent, r.lastTimeUS = s.N, s.LastTimeUS
+	}
+	r.ckpt.diverged = false // what a quorum certified has taken the place of the own state
+	r.replaceWindows(windows)
+	r.event(Event{Kind: EvInstalled, N: s.N})
+	r.timers.progressed(r.tick)
+	r.tryExecute()
+	r.fallBehind()
+}
+
+// replaceWindows takes over the client table of another state, and drops the
+// requests that were executed in it.
+func (r *Replica) replaceWindows(windows []Window) {
+	r.pend.forgetWindows()
+	for i := range windows {
+		r.pend.setWindow(&windows[i])
+	}
+	for e := r.pend.all.Front(); e != nil; {
+		g := e.Value.(*group)
+		e = e.Next() // g may leave the list
+		r.dropClosed(g)
+	}
+}
+
+// dropClosed drops the requests of a group that are executed or expired.
+func (r *Replica) dropClosed(g *group) {
+	c := g.client
+	c.pending.each(func(x uint64) {
+		if c.pending.get(x) == g && c.closed(x, r.c.ClientWindow) {
+			r.removePending(c, x)
+		}
+	})
+	r.pend.forget(c)
+}
