@@ -21,7 +21,7 @@ func (r *Replica) propose() {
 			return
 		}
 		groups := r.gather()
-		if len(groups) == 0 {
+		if len(groups) == 0 && !r.probe.due {
 			return
 		}
 		r.proposeBatch(groups)
@@ -30,7 +30,7 @@ func (r *Replica) propose() {
 
 // mayPropose reports whether the next number may be used at all.
 func (r *Replica) mayPropose() bool {
-	if !r.normal() || !r.isPrimary() || r.pend.ready.requests == 0 {
+	if !r.normal() || !r.isPrimary() || r.pend.ready.requests == 0 && !r.probe.due {
 		return false
 	}
 	r.lastProposed = max(r.lastProposed, r.top, r.lastCommitted)
@@ -84,6 +84,7 @@ func (r *Replica) gather() (groups []crypto.GroupView) {
 // only the mark that this replica proposed at all must be durable first, once.
 func (r *Replica) proposeBatch(groups []crypto.GroupView) {
 	r.lastProposed++
+	r.probe.due = false
 	r.timers.proposedUS = max(r.timers.proposedUS, r.wallUS)
 	b := message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups)
 	var after PersistID

@@ -24,8 +24,12 @@ func Describe(m message.Message) string {
 	case *message.StableCertificate:
 		return fmt.Sprintf("certificate n%d votes=%d", m.Certificate.N(), len(m.Certificate.Votes))
 	case *message.Status:
-		return fmt.Sprintf("status v%d %s h=%d exec=%d committed=%d body=%b prepared=%b committed+=%b seen=%t want=%t",
+		line := fmt.Sprintf("status v%d %s h=%d exec=%d committed=%d body=%b prepared=%b committed+=%b seen=%t want=%t",
 			m.View, m.Status, m.H, m.LastExecuted, m.LastCommitted, m.HasBody, m.Prepared, m.Committed, m.SeenYou, m.WantStatus)
+		if m.Probe {
+			line += " probe=true"
+		}
+		return line
 	case *message.Relay:
 		return fmt.Sprintf("relay %s#%d count=%d watch=%t answer=%t", m.Group.Client, m.Group.FirstNumber(), m.Group.Count, m.Watch, m.Answer)
 	case *message.FetchBody:

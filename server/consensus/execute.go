@@ -50,6 +50,7 @@ func (r *Replica) onExecuted(e *Executed) {
 		}
 	}
 	r.lastExec = e.N
+	r.probe.open = false
 	r.timers.progressed(r.tick)
 	r.calm()
 }

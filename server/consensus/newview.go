@@ -202,7 +202,7 @@ func (r *Replica) install(view uint64) {
 			return
 		}
 	}
-	r.lastProposed = x.top
+	r.lastProposed, r.probe.due = x.top, false
 	r.handOver()
 	r.countVotes()
 	for _, m := range a.early {

@@ -51,6 +51,7 @@ type Replica struct {
 	tick    uint64
 	wallUS  int64
 	timers  timers
+	probe   probe
 	peers   []peer
 	started bool // the record that this replica proposed is out
 }

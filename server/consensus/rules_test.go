@@ -697,13 +697,6 @@ func TestSection7_2_SoftExpiryRepeatsAtDoublingIntervals(t *testing.T) {
 	}
 }
 
-func TestSection7_2_ComplaintIsCountedAndChangesNothing(t *testing.T) {
-	l := newLab(t, 4, 1, nil)
-	out := l.do(Input{Kind: InComplaint})
-	l.want(out, "event complaint")
-	l.wantNone(out, "send")
-}
-
 func TestSection3_9_StatusIsAnsweredWithWhatThePeerLacks(t *testing.T) {
 	l := newLab(t, 4, 0, nil)
 	l.do(Input{Kind: InRequest, Group: makeGroup("a", 1)})

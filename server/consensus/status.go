@@ -41,6 +41,7 @@ func (r *Replica) sendStatusTo(to int, want bool) {
 		View: r.view, Status: r.status, H: r.h, LastExecuted: r.lastExec, LastCommitted: r.lastCommitted,
 		SeenYou: r.peers[to].seen, HighestVote: r.peers[to].highest, HighestViewChange: r.peers[to].highestViewChange,
 		VCView: r.views.asked, HasNewView: r.views.work != nil, WantStatus: want,
+		Probe: r.probe.open && to == r.primary() && r.normal(),
 	}
 	for i := range r.views.held {
 		if m := r.views.held[i].m; m != nil && m.NewView == r.views.asked {
@@ -92,6 +93,7 @@ func (r *Replica) onStatus(from message.ReplicaID, m *message.Status) {
 		p.statusAt = max(r.tick, 1)
 		r.sendStatusTo(int(from), false)
 	}
+	r.probed(m)
 	r.askCertificate(from, m)
 	if r.normal() || r.status == message.Changing {
 		r.repair(from, m)

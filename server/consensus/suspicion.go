@@ -101,22 +101,3 @@ func (r *Replica) repeatViewChange() {
 		r.send(Everyone, own)
 	}
 }
-
-// onComplaint hastens what a client misses: the oldest requests that wait here
-// go to all replicas, which watch over them too, so that a primary that ignores
-// them falls. With nothing pending it has no effect: a complaint must not depose
-// a primary that works.
-func (r *Replica) onComplaint() {
-	r.event(Event{Kind: EvComplaint})
-	if !r.normal() || r.timers.complaint != 0 && r.tick-r.timers.complaint < r.timers.second {
-		return
-	}
-	r.timers.complaint = max(r.tick, 1)
-	urged := 0
-	for e := r.pend.all.Front(); e != nil && urged < maxRelayAgain; e = e.Next() {
-		if g := e.Value.(*group); g.from < 0 {
-			r.urge(g)
-			urged++
-		}
-	}
-}

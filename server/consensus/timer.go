@@ -12,7 +12,6 @@ type timers struct {
 	repeat      uint64 // next repetition of the own view change
 	repeatEvery uint64
 	status      uint64 // next Status to all
-	complaint   uint64 // tick of the last complaint that was acted upon
 	proposedUS  int64  // time of the last own proposal
 }
 
@@ -21,7 +20,7 @@ func (t *timers) progressed(now uint64) { t.progress, t.soft, t.softEvery = now,
 
 // busy reports whether this replica waits for something to be executed.
 func (r *Replica) busy() bool {
-	return r.pend.watched > 0 || r.due > r.lastExec || r.status == message.Starting
+	return r.pend.watched > 0 || r.due > r.lastExec || r.probe.open || r.status == message.Starting
 }
 
 func (r *Replica) onTick(tick uint64, wallUS int64) {

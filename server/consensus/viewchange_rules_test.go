@@ -264,15 +264,3 @@ func TestSection3_3_AnInvalidProposalOfThePrimaryIsSuspicious(t *testing.T) {
 	l.want(l.hear(0, &message.PrePrepare{}), "send all: view-change v1 by=2", "bad_proposal")
 	l.wantNone(l.hear(0, &message.PrePrepare{}), "view-change")
 }
-
-func TestSection7_2_AComplaintMakesAllWatchWhatIsPending(t *testing.T) {
-	l := newLab(t, 4, 2, nil)
-	l.wantNone(l.do(Input{Kind: InComplaint}), "send")
-	l.watched(1)
-	l.ticks(101) // one complaint a second
-	l.want(l.do(Input{Kind: InComplaint}), "event complaint", "send all: relay a#1 count=1 watch=true")
-	l.wantNone(l.do(Input{Kind: InComplaint}), "send")
-	if l.status != message.Normal {
-		t.Fatal("a complaint alone deposed the primary")
-	}
-}

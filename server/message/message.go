@@ -136,6 +136,7 @@ type Status struct {
 	HighestVote       PQ   // of the receiver; zero: none
 	HighestViewChange uint64
 	WantStatus        bool // answer with a Status
+	Probe             bool // to the primary: propose something
 }
 
 // Relay passes a group on.

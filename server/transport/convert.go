@@ -103,7 +103,7 @@ func statusToWire(m *message.Status) *pbftv1.Status {
 		LastExecuted: m.LastExecuted, LastCommitted: m.LastCommitted,
 		HasBody: m.HasBody, Prepared: m.Prepared, Committed: m.Committed, Accepted: m.Accepted,
 		ViewChanges: m.ViewChanges, HasNewView: m.HasNewView, SeenYou: m.SeenYou,
-		HighestViewChange: m.HighestViewChange, WantStatus: m.WantStatus,
+		HighestViewChange: m.HighestViewChange, WantStatus: m.WantStatus, Probe: m.Probe,
 	}
 	if m.HighestVote != (message.PQ{}) {
 		w.HighestVote = pqToWire([]message.PQ{m.HighestVote})[0]
@@ -247,7 +247,7 @@ func statusFromWire(w *pbftv1.Status) (*message.Status, error) {
 		LastExecuted: w.GetLastExecuted(), LastCommitted: w.GetLastCommitted(),
 		HasBody: w.GetHasBody(), Prepared: w.GetPrepared(), Committed: w.GetCommitted(), Accepted: w.GetAccepted(),
 		ViewChanges: w.GetViewChanges(), HasNewView: w.GetHasNewView(), SeenYou: w.GetSeenYou(),
-		HighestViewChange: w.GetHighestViewChange(), WantStatus: w.GetWantStatus(),
+		HighestViewChange: w.GetHighestViewChange(), WantStatus: w.GetWantStatus(), Probe: w.GetProbe(),
 	}
 	if v := w.GetHighestVote(); v != nil {
 		set, err := pqFromWire([]*pbftv1.PQEntry{v})

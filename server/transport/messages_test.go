@@ -92,7 +92,7 @@ func everyMessage() []message.Message {
 			View: 1, Status: message.Normal, VCView: 2, H: 128, LastExecuted: 130, LastCommitted: 131,
 			HasBody: 1 << 63, Prepared: 3, Committed: 7, Accepted: []uint64{1, 0, 1 << 63}, ViewChanges: 5,
 			HasNewView: true, SeenYou: true, HighestVote: message.PQ{N: 131, Digest: digestOf("v"), View: 1},
-			HighestViewChange: 2, WantStatus: true,
+			HighestViewChange: 2, WantStatus: true, Probe: true,
 		},
 		&message.Status{Status: message.Starting},
 		&message.Relay{Group: testGroup("carol", "op"), Watch: true},

@@ -1066,7 +1066,10 @@ type Status struct {
 	// The highest view of a view change held from the receiver.
 	HighestViewChange uint64 `protobuf:"varint,15,opt,name=highest_view_change,json=highestViewChange,proto3" json:"highest_view_change,omitempty"`
 	// The sender asks for an answer in kind: it has just started or connected.
-	WantStatus    bool `protobuf:"varint,16,opt,name=want_status,json=wantStatus,proto3" json:"want_status,omitempty"`
+	WantStatus bool `protobuf:"varint,16,opt,name=want_status,json=wantStatus,proto3" json:"want_status,omitempty"`
+	// To the primary: propose something, a batch without requests if none wait. A
+	// client complained.
+	Probe         bool `protobuf:"varint,17,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1209,6 +1212,13 @@ func (x *Status) GetHighestViewChange() uint64 {
 func (x *Status) GetWantStatus() bool {
 	if x != nil {
 		return x.WantStatus
+	}
+	return false
+}
+
+func (x *Status) GetProbe() bool {
+	if x != nil {
+		return x.Probe
 	}
 	return false
 }
@@ -2350,7 +2360,7 @@ const file_pbft_v1_peer_proto_rawDesc = "" +
 	"\x05piece\x18\x17 \x01(\v2\x0e.pbft.v1.PieceH\x00R\x05piece\x12#\n" +
 	"\x04ping\x18\x18 \x01(\v2\r.pbft.v1.PingH\x00R\x04ping\x12#\n" +
 	"\x04pong\x18\x19 \x01(\v2\r.pbft.v1.PongH\x00R\x04pongB\t\n" +
-	"\amessage\"\x96\x04\n" +
+	"\amessage\"\xac\x04\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\x04R\x04view\x12.\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x16.pbft.v1.ReplicaStatusR\x06status\x12\x17\n" +
@@ -2370,7 +2380,8 @@ const file_pbft_v1_peer_proto_rawDesc = "" +
 	"\fhighest_vote\x18\x0e \x01(\v2\x10.pbft.v1.PQEntryR\vhighestVote\x12.\n" +
 	"\x13highest_view_change\x18\x0f \x01(\x04R\x11highestViewChange\x12\x1f\n" +
 	"\vwant_status\x18\x10 \x01(\bR\n" +
-	"wantStatus\"K\n" +
+	"wantStatus\x12\x14\n" +
+	"\x05probe\x18\x11 \x01(\bR\x05probe\"K\n" +
 	"\x05Relay\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\fR\x05group\x12\x14\n" +
 	"\x05watch\x18\x02 \x01(\bR\x05watch\x12\x16\n" +
