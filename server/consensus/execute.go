@@ -45,6 +45,7 @@ func (r *Replica) onExecuted(e *Executed) {
 		if b := s.body(s.committedDigest); b != nil {
 			r.removeExecuted(b)
 		}
+		r.took(s)
 		if e.N <= r.h {
 			r.drop(s) // of the tail
 		}

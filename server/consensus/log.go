@@ -12,12 +12,13 @@ type slot struct {
 	n uint64 // 0: free
 
 	// The present view.
-	accepted  bool
-	freshSize int           // of the body in freshBytes; 0: not fresh in this view
-	digest    crypto.Digest // accepted; zero if none
-	prepared  bool
-	prepareOK bool // own prepare is durable, so it counts and may be sent again
-	commitOK  bool // own commit likewise
+	accepted   bool
+	acceptedAt uint64        // tick plus one
+	freshSize  int           // of the body in freshBytes; 0: not fresh in this view
+	digest     crypto.Digest // accepted; zero if none
+	prepared   bool
+	prepareOK  bool // own prepare is durable, so it counts and may be sent again
+	commitOK   bool // own commit likewise
 
 	// All views.
 	p      message.PQ // prepared entry of the highest view; N 0: none
@@ -152,7 +153,7 @@ func (r *Replica) drop(s *slot) {
 
 // leaveView forgets what belongs to the view before.
 func (s *slot) leaveView() {
-	s.accepted, s.digest, s.freshSize = false, crypto.Digest{}, 0
+	s.accepted, s.acceptedAt, s.digest, s.freshSize = false, 0, crypto.Digest{}, 0
 	s.prepared, s.prepareOK, s.commitOK = false, false, false
 }
 

@@ -101,7 +101,7 @@ func (r *Replica) accept(b *message.Batch) {
 	n := b.Header.N
 	s := r.slot(n)
 	assertf(!s.accepted, "second acceptance at %d in view %d", n, r.view)
-	s.accepted, s.digest = true, b.Digest
+	s.accepted, s.acceptedAt, s.digest = true, r.tick+1, b.Digest
 	s.setQ(b.Digest, r.view)
 	s.addBody(b)
 	s.freshSize = len(b.Body)

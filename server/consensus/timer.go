@@ -8,6 +8,9 @@ type timers struct {
 	progress    uint64 // tick of the last progress
 	soft        uint64 // next soft expiry, 0: not armed
 	softEvery   uint64 // present distance between soft expiries
+	quick       uint64 // next quick repair, 0: not armed
+	quickEvery  uint64
+	latency     uint64 // eight times the mean ticks from acceptance to execution
 	newView     uint64 // when the new view is late, 0: not armed
 	repeat      uint64 // next repetition of the own view change
 	repeatEvery uint64
@@ -16,7 +19,7 @@ type timers struct {
 }
 
 // progressed restarts the progress timer.
-func (t *timers) progressed(now uint64) { t.progress, t.soft, t.softEvery = now, 0, 0 }
+func (t *timers) progressed(now uint64) { t.progress, t.soft, t.softEvery, t.quick = now, 0, 0, 0 }
 
 // busy reports whether this replica waits for something to be executed.
 func (r *Replica) busy() bool {
@@ -28,10 +31,46 @@ func (r *Replica) onTick(tick uint64, wallUS int64) {
 	r.askBodies()
 	r.followTail()
 	r.askViewChanges()
+	r.quickRepair()
 	r.softExpiry()
 	r.hardExpiry()
 	r.repeatViewChange()
 	r.gossip()
+}
+
+// patience is how long nothing may be executed before a message is taken for
+// lost: twice as long as a batch takes, within bounds.
+func (r *Replica) patience() uint64 {
+	return min(max(r.c.RetryFirst, r.timers.latency/4), r.busyInterval())
+}
+
+// took notes how long the batch in s took.
+func (r *Replica) took(s *slot) {
+	if s.acceptedAt > 0 {
+		r.timers.latency += r.tick + 1 - s.acceptedAt - r.timers.latency/8
+	}
+}
+
+// quickRepair says where this replica stands, and asks the others, as soon as
+// nothing is executed for longer than a batch takes: a lost vote then costs that
+// long, not the distance of two Status. It does so at intervals that double.
+func (r *Replica) quickRepair() {
+	t := &r.timers
+	if !r.busy() || r.status == message.Starting {
+		return
+	}
+	if t.quick == 0 {
+		t.quickEvery = r.patience()
+		t.quick = t.progress + t.quickEvery
+	}
+	if r.tick < t.quick {
+		return
+	}
+	t.quickEvery = min(2*t.quickEvery, r.busyInterval())
+	t.quick = r.tick + t.quickEvery
+	t.status = r.tick + r.busyInterval()
+	r.sendStatus(true)
+	r.relayPending()
 }
 
 // softExpiry repairs what a lost message broke, long before anybody is

@@ -3,6 +3,7 @@ package consensus
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/pbft-go/pbft/crypto"
@@ -220,4 +221,26 @@ func runViewChanges(t *testing.T, seed uint64, n int) {
 		views = max(views, nd.view)
 	}
 	t.Logf("view %d after %d ticks, loss %.2f", views, c.tick, loss)
+}
+
+func TestSection8_8_ALostVoteCostsLittle(t *testing.T) {
+	for _, kind := range []string{"pre-prepare", "prepare", "commit"} {
+		c := newCluster(t, 4, nil)
+		c.request(0, Source{}, "a", 1)
+		for i := 0; i < len(c.queue); i++ { // nobody but the sender has it
+			if strings.HasPrefix(Describe(c.queue[i].msg), kind+" ") {
+				c.queue = append(c.queue[:i], c.queue[i+1:]...)
+				i--
+			}
+			if i == len(c.queue)-1 && kind != "pre-prepare" {
+				c.deliver(0)
+				i = -1
+			}
+		}
+		before := c.tick
+		c.settle(kind, func() bool { return c.live(1) })
+		if late := c.tick - before; late > 2*c.nodes[0].Replica.c.RetryFirst {
+			t.Errorf("without any %s: %d ticks", kind, late)
+		}
+	}
 }

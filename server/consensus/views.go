@@ -81,7 +81,7 @@ func (r *Replica) changeView(w uint64, why Cause) {
 	r.promise(k, promiseViewChange, w)
 	r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: m, After: k})
 	r.timers.newView = 0
-	r.timers.repeat, r.timers.repeatEvery = r.tick+r.busyInterval(), r.busyInterval()
+	r.timers.repeat, r.timers.repeatEvery = r.tick+r.patience(), r.patience()
 }
 
 // makeViewChange says what this replica knows: the proof of its low watermark,
