@@ -126,3 +126,14 @@ func TestSection7_3_TheViewChangeNamesTheCertificate(t *testing.T) {
 	l.hear(0, &message.PrePrepare{Batch: l.batch(22, "a", 22)})
 	l.want(l.act(func(r *Replica) { r.changeView(1, NoProgress) }), "view-change v1 by=1 h=20 P=0 Q=1")
 }
+
+func TestSection5_6_ALearnerKnowsTheViewOfFPlusOneOthers(t *testing.T) {
+	l := newLab(t, 4, 3, func(c *Config) { c.Fresh = true })
+	for i, v := range []uint64{1 << 40, 5, 5} {
+		l.hear(i, &message.Status{Status: message.Normal, SeenYou: true, View: v})
+	}
+	l.hear(2, &message.Status{Status: message.Normal, SeenYou: true, View: 6})
+	if l.status != message.Learner || l.view != 6 {
+		t.Fatalf("%s in view %d", l.status, l.view)
+	}
+}

@@ -68,16 +68,16 @@ func (p *pending) checkInvariants() error {
 		}
 		requests += g.open
 		bytes += len(g.view.Raw)
-		if g.watch {
+		if g.watch != nil {
 			watched++
 		}
 		if g.place != nil {
 			ready += g.view.Count
 		}
 	}
-	if requests != p.requests || bytes != p.bytes || watched != p.watched || ready != p.ready.requests {
+	if requests != p.requests || bytes != p.bytes || watched != p.watched.Len() || ready != p.ready.requests {
 		return fmt.Errorf("I15: pending requests %d counted as %d, bytes %d as %d, watched %d as %d, ready %d as %d",
-			requests, p.requests, bytes, p.bytes, watched, p.watched, ready, p.ready.requests)
+			requests, p.requests, bytes, p.bytes, watched, p.watched.Len(), ready, p.ready.requests)
 	}
 	return nil
 }

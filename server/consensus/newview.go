@@ -259,7 +259,7 @@ func (r *Replica) handOver() {
 		g := e.Value.(*group)
 		g.proposed, g.passedOn = 0, false
 		r.pend.enqueue(g)
-		if g.watch && passed < maxRelayAgain {
+		if g.watch != nil && passed < maxRelayAgain {
 			r.passOn(g)
 			passed++
 		}

@@ -17,14 +17,14 @@ type pending struct {
 
 	requests, bytes int // of all groups here
 	own, ownBytes   int // of groups that clients brought to this replica
-	watched         int // groups whose execution this replica waits for
 
 	spareSlots [][]numbered // of clients that wait for nothing
 
-	all    list.List // of *group, in order of arrival
-	urgent list.List // of *group: urged ones, proposed ahead of all others
-	active list.List // of *client with queued groups, in round-robin order
-	ready  struct {  // what is queued, that is, not in a batch in flight
+	all     list.List // of *group, in order of arrival
+	watched list.List // of *group: those whose execution this replica waits for, the one it waits for longest first
+	urgent  list.List // of *group: urged ones, proposed ahead of all others
+	active  list.List // of *client with queued groups, in round-robin order
+	ready   struct {  // what is queued, that is, not in a batch in flight
 		requests, bytes int
 	}
 }
@@ -54,13 +54,13 @@ type group struct {
 	open     int    // requests that this entry waits for
 	proposed uint64 // own batch in flight that holds it, 0: none
 	urged    bool   // the client asked again
-	watch    bool   // this replica waits for its execution
 	share    int    // what it counts in its peer's share of watched requests
 	passedOn bool   // to the present primary
-	since    uint64 // tick at which it came
+	since    uint64 // tick at which it was first watched
 	from     int    // peer that relayed it, -1: a client of this replica
 
 	age   *list.Element // in all
+	watch *list.Element // in watched; nil: nobody waits for its execution here
 	place *list.Element // in its client's queue, or in urgent; nil: not queued
 }
 
@@ -228,8 +228,9 @@ func (r *Replica) removePending(c *client, number uint64) {
 	if g.from >= 0 {
 		r.peers[g.from].watched -= g.share
 	}
-	if g.watch {
-		p.watched--
+	if g.watch != nil {
+		p.watched.Remove(g.watch)
+		g.watch = nil
 	}
 }
 

@@ -112,12 +112,11 @@ func (r *Replica) quota(c *client, open []uint64, size int) Reason {
 
 // watch starts to wait for a group's execution: its delay moves the timers.
 func (r *Replica) watch(g *group) {
-	if !g.watch {
-		g.watch, g.since = true, r.tick
-		if r.pend.watched == 0 {
+	if g.watch == nil {
+		if r.pend.watched.Len() == 0 {
 			r.timers.progressed(r.tick)
 		}
-		r.pend.watched++
+		g.watch, g.since = r.pend.watched.PushBack(g), r.tick
 	}
 }
 

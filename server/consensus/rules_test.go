@@ -304,11 +304,11 @@ func TestSection4_1_5_WatchedRelayIsPassedOnOnceAndWatched(t *testing.T) {
 	l := newLab(t, 4, 1, nil)
 	l.want(l.hear(2, &message.Relay{Group: makeGroup("a", 1), Watch: true}), "send 0: relay a#1 count=1 watch=false")
 	l.wantNone(l.hear(3, &message.Relay{Group: makeGroup("a", 1), Watch: true}), "relay")
-	if l.pend.watched != 1 {
+	if l.pend.watched.Len() != 1 {
 		t.Fatal("not watched")
 	}
 	l.hear(2, &message.Relay{Group: makeGroup("b", 1)})
-	if l.pend.watched != 1 {
+	if l.pend.watched.Len() != 1 {
 		t.Fatal("a relay without the flag is watched")
 	}
 }

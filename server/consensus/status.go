@@ -1,7 +1,9 @@
 package consensus
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
@@ -86,8 +88,11 @@ func (r *Replica) onStatus(from message.ReplicaID, m *message.Status) {
 	}
 	p := &r.peers[from]
 	p.status = *m
-	if r.status == message.Starting {
+	switch r.status {
+	case message.Starting:
 		r.answerStarting(p, m)
+	case message.Learner:
+		r.followView()
 	}
 	if m.WantStatus && (p.statusAt == 0 || r.tick-p.statusAt >= r.c.RetryFirst/2) {
 		p.statusAt = max(r.tick, 1)
@@ -97,6 +102,20 @@ func (r *Replica) onStatus(from message.ReplicaID, m *message.Status) {
 	r.askCertificate(from, m)
 	if r.normal() || r.status == message.Changing {
 		r.repair(from, m)
+	}
+}
+
+// followView lets a learner know the view in which f+1 others, so a correct
+// one, are. It votes in none.
+func (r *Replica) followView() {
+	views := make([]uint64, 0, r.c.N)
+	for i := range r.peers {
+		views = append(views, r.peers[i].status.View)
+	}
+	slices.SortFunc(views, func(a, b uint64) int { return cmp.Compare(b, a) })
+	if v := views[r.f]; v > r.view {
+		r.view, r.views.asked = v, v
+		r.event(Event{Kind: EvNewView, N: v})
 	}
 }
 

@@ -73,10 +73,8 @@ func (r *Replica) expireView() {
 // oldestWatched is when the oldest of the watched groups came. It is the
 // oldest one of its client, too.
 func (r *Replica) oldestWatched() (since uint64, ok bool) {
-	for e := r.pend.all.Front(); e != nil; e = e.Next() {
-		if g := e.Value.(*group); g.watch {
-			return g.since, true
-		}
+	if e := r.pend.watched.Front(); e != nil {
+		return e.Value.(*group).since, true
 	}
 	return 0, false
 }

@@ -23,7 +23,7 @@ func (t *timers) progressed(now uint64) { t.progress, t.soft, t.softEvery, t.qui
 
 // busy reports whether this replica waits for something to be executed.
 func (r *Replica) busy() bool {
-	return r.pend.watched > 0 || r.due > r.lastExec || r.probe.open || r.status == message.Starting
+	return r.pend.watched.Len() > 0 || r.due > r.lastExec || r.probe.open || r.status == message.Starting
 }
 
 func (r *Replica) onTick(tick uint64, wallUS int64) {
@@ -107,13 +107,9 @@ const maxRelayAgain = 64
 // relayPending sends the oldest watched groups to the primary again.
 func (r *Replica) relayPending() {
 	k := 0
-	for e := r.pend.all.Front(); e != nil; e = e.Next() {
-		if g := e.Value.(*group); g.watch {
-			r.relayAgain(g)
-			if k++; k == maxRelayAgain {
-				return
-			}
-		}
+	for e := r.pend.watched.Front(); e != nil && k < maxRelayAgain; e = e.Next() {
+		r.relayAgain(e.Value.(*group))
+		k++
 	}
 }
 
