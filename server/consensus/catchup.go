@@ -45,7 +45,7 @@ func (r *Replica) fallBehind() {
 func (r *Replica) followTail() {
 	c := &r.catchUp
 	if r.h <= r.execSent {
-		c.askAt = 0
+		c.askAt, c.installing = 0, 0
 		return
 	}
 	if r.lastExec != c.executed {

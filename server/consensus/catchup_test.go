@@ -137,3 +137,14 @@ func TestSection5_6_ALearnerKnowsTheViewOfFPlusOneOthers(t *testing.T) {
 		t.Fatalf("%s in view %d", l.status, l.view)
 	}
 }
+
+// TestSection7_2_OneThatInstallsAStateSuspectsNobody: its clients' requests may
+// have been executed in the state that is on its way.
+func TestSection7_2_OneThatInstallsAStateSuspectsNobody(t *testing.T) {
+	l := newLab(t, 4, 1, nil)
+	l.do(Input{Kind: InRequest, Group: makeGroup("a", 1), Source: Source{Alone: true}})
+	l.hear(0, l.proof(20, crypto.Digest{5}))
+	l.wantNone(l.ticks(5*int(l.Replica.c.Timeout)), "view-change")
+	l.do(Input{Kind: InStateInstalled, State: &message.State{N: 20}, Executed: &Executed{}})
+	l.want(l.ticks(int(l.Replica.c.Timeout)), "view-change v1")
+}

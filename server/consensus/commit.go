@@ -69,9 +69,6 @@ func (r *Replica) learn(s *slot, d crypto.Digest, view uint64) {
 	if s.body(d) == nil && d != r.nullDigest(s.n) {
 		r.wantBody(s, d)
 	}
-	if r.behind() {
-		r.timers.progressed(r.tick) // no primary can be blamed for what is executed late here
-	}
 	r.advanceCommitted()
 	r.tryExecute()
 }

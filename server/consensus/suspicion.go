@@ -55,15 +55,18 @@ func (r *Replica) hardExpiry() {
 }
 
 func (r *Replica) expireView() {
+	if r.behind() {
+		// What is missing is this replica's own lag; it will have caught up
+		// before it can say of anybody that nothing was ordered.
+		r.timers.progressed(r.tick)
+		return
+	}
 	if !r.busy() {
 		return
 	}
 	if r.tick >= r.timers.progress+r.timeout() {
 		r.suspect(NoProgress)
 		return
-	}
-	if r.behind() {
-		return // nor can it be said here whom it starves
 	}
 	if since, ok := r.oldestWatched(); ok && r.tick >= max(since, r.views.installed)+fairFactor*r.timeout() {
 		r.suspect(Starved)

@@ -83,7 +83,7 @@ func (t *transfer) keep(w want, data []byte) (err error) {
 func (t *transfer) finish(post Post) *Installed {
 	e := t.e
 	if e.lastN >= t.state.N {
-		e.transfer = nil // the log was faster
+		t.conclude(post) // the log was faster
 		return &Installed{State: t.state}
 	}
 	store := t.staged.store
@@ -95,7 +95,6 @@ func (t *transfer) finish(post Post) *Installed {
 		return nil
 	}
 	e.drop()
-	e.transfer = nil
 	e.store, e.frontier = store, t.peaks
 	e.lastN, e.lastTimeUS, e.checkpointN = t.state.N, t.state.LastTimeUS, t.state.N
 	e.clients.replace(t.staged.table)
@@ -104,7 +103,17 @@ func (t *transfer) finish(post Post) *Installed {
 	*c = checkpoint{state: t.state, snapshot: snapshot, frontier: t.peaks.Clone(), clients: e.clients.beginPeriod()}
 	c.clients.leaves = t.clients
 	e.restored()
+	t.conclude(post)
 	return &Installed{State: t.state, Windows: e.clients.windows()}
+}
+
+// conclude ends the transfer, or goes on to a newer target.
+func (t *transfer) conclude(post Post) {
+	t.e.transfer = nil
+	if c := t.newer; c != nil && c.N() > t.e.lastN {
+		t.e.Install(c, len(t.sources))
+		t.e.transfer.ask(post)
+	}
 }
 
 // drop lets go of everything that belongs to the state that is left.

@@ -326,6 +326,31 @@ func TestSection9_ANewerTargetIsTakenWhenTheOldOneIsGone(t *testing.T) {
 	r.same(81, puts)
 }
 
+func TestSection9_ANewerTargetFollowsTheOneUnderWay(t *testing.T) {
+	r := newRing(t, 20, 0, puts)
+	r.engines[3].Install(r.certificate(20), 4)
+	for n := 21; n <= 40; n++ {
+		b := puts(n)
+		for _, e := range r.engines[:3] {
+			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0})
+		}
+	}
+	for _, e := range r.engines[:3] {
+		e.finishCheckpoint()
+	}
+	r.engines[3].Install(r.certificate(40), 4)
+	r.run(10)
+	if r.done == nil || r.done.State.N != 20 || r.engines[3].Transferring() != 40 {
+		t.Fatalf("installed %+v, now at %d", r.done, r.engines[3].Transferring())
+	}
+	r.done = nil
+	r.run(10)
+	if r.done == nil || r.done.State.N != 40 || r.engines[3].Transferring() != 0 {
+		t.Fatalf("installed %+v, now at %d", r.done, r.engines[3].Transferring())
+	}
+	r.same(41, puts)
+}
+
 func TestSection9_LossDelaysOnly(t *testing.T) {
 	r := newRing(t, 20, 5, puts)
 	k := 0

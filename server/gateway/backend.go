@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pbft-go/pbft/config"
 	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
@@ -53,4 +55,8 @@ type Options struct {
 	Index   int          // of this replica
 	Logger  *slog.Logger // nil: discarded
 	Version string       // of the program, shown by /healthz
+
+	// Metrics are the replica's figures for /metrics; nil: none. They are
+	// collected by several goroutines at once, and not before Serve.
+	Metrics prometheus.Collector
 }

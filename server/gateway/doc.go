@@ -18,6 +18,7 @@
 //	                      maxSessions in all
 //	streams of a session  maxSubscribers              the oldest gets no more
 //	replies of a stream   outboxBytes                 the stream is closed
+//	scrapes of /metrics   maxScrapes at once          429
 //	POSTs that wait       maxHostQueued a host,       the oldest is dropped
 //	                      maxPostBytes in all         and counted
 package gateway

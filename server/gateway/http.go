@@ -63,6 +63,7 @@ func (s *Server) newHTTPHandler() (*httpHandler, error) {
 			"/v1/dump":             {method: http.MethodGet, handler: json, query: []string{"from", "limit_bytes"}},
 			"/healthz":             plain(s.serveHealth),
 			"/readyz":              plain(s.serveReady),
+			"/metrics":             plain(s.serveMetrics),
 			"/openapi.json":        plain(serveOpenAPI),
 		},
 		clients: route{method: http.MethodGet, handler: json, query: []string{"session"}},

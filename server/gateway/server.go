@@ -50,6 +50,8 @@ type Server struct {
 	collector *collector
 	sessions  *sessions
 
+	metrics   http.Handler
+	scrapes   atomic.Int32  // under way
 	bodies    atomic.Int64  // bytes of request bodies held
 	crossSite atomic.Uint64 // requests of foreign pages that were refused
 	changed   chan struct{} // the replica's view or readiness may have changed
@@ -77,6 +79,10 @@ func New(o Options, b Backend) (*Server, error) {
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	s.compat, s.client, s.admin = &compatService{s: s}, &clientService{s: s}, &adminService{s: s}
 	if err := s.newGRPC(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	var err error
+	if s.metrics, err = s.newMetrics(o.Metrics); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	handler, err := s.newHTTPHandler()

@@ -88,7 +88,7 @@ func eventLevel(e *consensus.Event) slog.Level {
 		return slog.LevelInfo
 	case consensus.EvEquivocation, consensus.EvClockSkew, consensus.EvStalled, consensus.EvViewChange:
 		return slog.LevelWarn
-	case consensus.EvComplaint, consensus.EvNewView:
+	case consensus.EvComplaint, consensus.EvNewView, consensus.EvBehind, consensus.EvInstalled:
 		return slog.LevelInfo
 	default:
 		return slog.LevelDebug
@@ -125,10 +125,14 @@ func (l *eventLog) counters(n int) (totals map[string]uint64, rejected, equivoca
 			totals["clock_skew"] += c.total
 		case consensus.EvDiverged:
 			totals["diverged"] += c.total
+		case consensus.EvSplit:
+			totals["splits"] += c.total
 		case consensus.EvViewChange:
 			totals[fmt.Sprintf("view_changes:%s", k.cause)] += c.total
 		case consensus.EvNewView:
 			totals["new_views"] += c.total
+		case consensus.EvInstalled:
+			totals["states_installed"] += c.total
 		}
 	}
 	return totals, rejected, equivocations

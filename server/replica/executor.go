@@ -30,16 +30,21 @@ type executor struct {
 	closed    bool
 	bell      chan struct{}
 	idle      *time.Timer // of run
+	sizes     batchSizes  // of run
+	state     stateQueue
 }
 
 // task is a batch to execute, or a question.
 type task struct {
 	exec     consensus.Exec
 	question func(*execution.Engine)
+	own      bool // the replica asks itself
 }
 
 func newExecutor(r *Replica, e *execution.Engine) *executor {
-	return &executor{r: r, engine: e, bell: make(chan struct{}, 1), idle: time.NewTimer(digestPause)}
+	x := &executor{r: r, engine: e, bell: make(chan struct{}, 1), idle: time.NewTimer(digestPause)}
+	x.state.init(len(r.cfg.Nodes))
+	return x
 }
 
 func (x *executor) execute(e consensus.Exec) { x.put(task{exec: e}) }
@@ -47,13 +52,17 @@ func (x *executor) execute(e consensus.Exec) { x.put(task{exec: e}) }
 // ask queues a question. It reports false if too many wait.
 func (x *executor) ask(f func(*execution.Engine)) bool { return x.put(task{question: f}) }
 
+// askAlways queues a question of the replica's own, which is never refused.
+func (x *executor) askAlways(f func(*execution.Engine)) { x.put(task{question: f, own: true}) }
+
 func (x *executor) put(t task) bool {
 	x.mu.Lock()
-	if x.closed || t.question != nil && x.questions >= maxQuestions {
+	counts := t.question != nil && !t.own
+	if x.closed || counts && x.questions >= maxQuestions {
 		x.mu.Unlock()
 		return false
 	}
-	if t.question != nil {
+	if counts {
 		x.questions++
 	}
 	x.tasks = append(x.tasks, t)
@@ -71,6 +80,9 @@ func (x *executor) ring() {
 
 func (x *executor) close() {
 	x.mu.Lock()
+	if !x.closed {
+		close(x.state.closed)
+	}
 	x.closed = true
 	x.mu.Unlock()
 	x.ring()
@@ -94,6 +106,13 @@ func askWait[T any](ctx context.Context, x *executor, f func(*execution.Engine) 
 	case <-x.r.halted:
 		return zero, errStopping
 	}
+}
+
+// waiting is how many tasks wait, and how many of them are bounded questions.
+func (x *executor) waiting() (tasks, questions int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.tasks), x.questions
 }
 
 func (x *executor) run() {
@@ -144,7 +163,11 @@ func (x *executor) pause() {
 
 // perform executes a batch, tells the core and answers the clients.
 func (x *executor) perform(e *consensus.Exec) {
+	if e.N <= x.engine.LastExecuted() {
+		return // part of a state that was installed
+	}
 	out := x.engine.Execute(e)
+	x.sizes.note(e)
 	done := out.Executed // the core reads it later
 	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &done}})
 	x.checkpointReady(out.State)
@@ -168,6 +191,9 @@ func (x *executor) checkpointReady(s *message.State) {
 // whoever waits elsewhere: the replica that admitted the request, and the URL
 // that it names.
 func (x *executor) answer(n, view uint64, b *execution.Block) {
+	if lying {
+		x.r.lies.block(b)
+	}
 	x.r.gateway.DeliverBlock(n, view, b)
 	for i := range b.Singles {
 		it := &b.Singles[i]
@@ -189,6 +215,9 @@ func (x *executor) answer(n, view uint64, b *execution.Block) {
 // is no replica steers nothing.
 func (x *executor) sendReply(to int, m *message.Reply) {
 	m.Replica = message.ReplicaID(x.r.o.Index)
+	if lying {
+		x.r.lies.reply(m)
+	}
 	switch {
 	case to == x.r.o.Index:
 		x.r.gateway.DeliverReply(m)

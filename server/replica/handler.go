@@ -23,8 +23,13 @@ type handler Replica
 func (h *handler) Receive(from message.ReplicaID, msgs []message.Message, bytes int) {
 	r := (*Replica)(h)
 	keep := msgs[:0]
+	var state []message.Message
 	for _, m := range msgs {
 		switch m := m.(type) {
+		case *message.FetchManifest, *message.FetchNodes, *message.FetchPieces:
+			r.exec.serveState(from, m)
+		case *message.Manifest, *message.Nodes, *message.Piece:
+			state = append(state, m)
 		case *message.Reply:
 			m.Replica = from // the channel says who speaks
 			r.gateway.DeliverReply(m)
@@ -33,6 +38,9 @@ func (h *handler) Receive(from message.ReplicaID, msgs []message.Message, bytes 
 		default:
 			keep = append(keep, m)
 		}
+	}
+	if len(state) > 0 {
+		r.exec.receiveState(from, state)
 	}
 	if len(keep) > 0 {
 		r.inbox.put(item{from: int(from), bytes: bytes, msgs: keep})

@@ -42,10 +42,15 @@ type inbox struct {
 	room    []*sync.Cond // by peer
 	items   []item
 	bytes   []int // by peer
-	clients struct{ bytes, items int }
+	peers   int   // items of peers
+	clients load
+	own     int // items
 	closed  bool
 	bell    chan struct{}
 }
+
+// load is what waits of one kind.
+type load struct{ items, bytes int }
 
 func newInbox(n int) *inbox {
 	b := &inbox{bytes: make([]int, n), room: make([]*sync.Cond, n), bell: make(chan struct{}, 1)}
@@ -77,6 +82,12 @@ func (b *inbox) put(it item) bool {
 		b.mu.Unlock()
 		return false
 	}
+	switch {
+	case it.from >= 0:
+		b.peers++
+	case it.from == fromSelf:
+		b.own++
+	}
 	b.items = append(b.items, it)
 	b.mu.Unlock()
 	select {
@@ -91,7 +102,7 @@ func (b *inbox) swap(spare []item) (items []item, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	items, b.items = b.items, spare[:0]
-	b.clients.bytes, b.clients.items = 0, 0
+	b.clients, b.peers, b.own = load{}, 0, 0
 	for i := range b.bytes {
 		if b.bytes[i] > 0 {
 			b.bytes[i] = 0
@@ -112,4 +123,20 @@ func (b *inbox) close() {
 	case b.bell <- struct{}{}:
 	default:
 	}
+}
+
+// inboxFigures is what waits, by where it came from.
+type inboxFigures struct {
+	peers, clients load
+	own            int
+}
+
+func (b *inbox) figures() inboxFigures {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := inboxFigures{peers: load{items: b.peers}, clients: b.clients, own: b.own}
+	for _, n := range b.bytes {
+		f.peers.bytes += n
+	}
+	return f
 }

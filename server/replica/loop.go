@@ -67,6 +67,9 @@ type turn struct {
 }
 
 func (t *turn) step(in consensus.Input) {
+	if lying && t.r.lies.deaf(&in) {
+		return
+	}
 	t.in = in
 	t.r.core.Step(&t.in, &t.out)
 }
@@ -74,9 +77,11 @@ func (t *turn) step(in consensus.Input) {
 // tick steps the clocks: ticks since the start by the monotonic clock, and the
 // wall clock as data.
 func (t *turn) tick(now time.Time) {
-	t.step(consensus.Input{
-		Kind: consensus.InTick, Tick: uint64(time.Since(t.r.started) / tick), WallUS: now.UnixMicro(),
-	})
+	info := t.r.core.Info()
+	t.r.window.look(now, &info, uint64(t.r.cfg.Window()))
+	k := uint64(time.Since(t.r.started) / tick)
+	t.step(consensus.Input{Kind: consensus.InTick, Tick: k, WallUS: now.UnixMicro()})
+	t.r.exec.tick(k)
 }
 
 func (t *turn) take(it *item) {

@@ -39,6 +39,9 @@ func (t *turn) perform() {
 		for _, s := range out.Serves {
 			r.exec.serve(s)
 		}
+		if out.Install != nil {
+			r.exec.install(*out.Install)
+		}
 		for _, a := range out.Admitted {
 			if a.Reason != consensus.OK {
 				r.events.refuse(a.Reason)
@@ -86,6 +89,10 @@ func (t *turn) send() {
 }
 
 func (r *Replica) post(s consensus.Send) {
+	if lying {
+		r.postLies(s)
+		return
+	}
 	if s.To == consensus.Everyone {
 		r.transport.Broadcast(s.Msg)
 	} else {

@@ -70,6 +70,8 @@ type Replica struct {
 
 	tickets tickets
 	events  eventLog
+	window  windowClock
+	lies    liar
 
 	// What other goroutines may read of the loop's state.
 	view   atomic.Uint64
@@ -98,6 +100,7 @@ func New(o Options) (*Replica, error) {
 		inbox: newInbox(len(o.Config.Nodes)), halted: make(chan struct{}), handed: make(chan struct{}), started: time.Now(),
 	}
 	r.events.init(r)
+	r.lies.init(r)
 	if err := r.build(); err != nil {
 		r.closeListeners()
 		return nil, err
@@ -137,7 +140,9 @@ func (r *Replica) build() error {
 	if err != nil {
 		return err
 	}
-	r.gateway, err = gateway.New(gateway.Options{Config: r.cfg, Index: r.o.Index, Logger: r.log, Version: r.o.Version}, (*backend)(r))
+	r.gateway, err = gateway.New(gateway.Options{
+		Config: r.cfg, Index: r.o.Index, Logger: r.log, Version: r.o.Version, Metrics: &metrics{r: r, timeout: askTimeout},
+	}, (*backend)(r))
 	return err
 }
 

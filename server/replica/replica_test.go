@@ -271,6 +271,52 @@ func TestReplicaThatLostItsMemoryStaysSilentAndSaysSo(t *testing.T) {
 	}
 }
 
+// TestAReplicaBeyondTheLogFetchesTheState: a learner whose peers have dropped
+// what it lacks takes a certified state over, and follows from there.
+func TestAReplicaBeyondTheLogFetchesTheState(t *testing.T) {
+	c := replicatest.Start(t, 4, "ckpt_interval: 2\nstate_machine: kv\n")
+	put := func(n int) {
+		t.Helper()
+		value := strings.Repeat("v", 1+n*100)
+		if code, m := post(t, c.URL(0, "/request"), fmt.Sprintf(`{"id":[%d,%d],"data":"put k%d %s"}`, n%5, n, n%17, value)); code != 200 {
+			t.Fatal(code, m)
+		}
+	}
+	put(0)
+	until(t, "replica 3 votes", func() bool { return c.Status(3).GetLastExecuted() >= 1 })
+	c.StopReplica(3)
+	for n := range 39 {
+		put(1 + n)
+	}
+	c.Restart(3)
+	until(t, "replica 3 has the others' state", func() bool {
+		return c.Status(3).GetLastExecuted() >= 40 && counter(c.Status(3), "states_installed") > 0
+	})
+	if s := c.Status(3); s.GetStatus() != pbftv1.ReplicaStatus_REPLICA_STATUS_LEARNER || s.GetInstalling() != 0 {
+		t.Fatalf("%s, installing %d", s.GetStatus(), s.GetInstalling())
+	}
+	for n := range 4 {
+		put(40 + n)
+	}
+	until(t, "replica 3 digests what the others digest", func() bool {
+		a, b := c.Status(0).GetCheckpoint(), c.Status(3).GetCheckpoint()
+		return a.GetN() >= 44 && a.GetN() == b.GetN() && len(b.GetAppRoot()) > 0 &&
+			string(a.GetAppRoot()) == string(b.GetAppRoot()) && string(a.GetClientsRoot()) == string(b.GetClientsRoot())
+	})
+	if n := counter(c.Status(3), "diverged"); n != 0 {
+		t.Fatal("the learner's state differs from the certified one")
+	}
+}
+
+func counter(s *pbftv1.GetStatusResponse, name string) uint64 {
+	for _, c := range s.GetCounters() {
+		if c.GetName() == name {
+			return c.GetValue()
+		}
+	}
+	return 0
+}
+
 func TestComplaintIsCounted(t *testing.T) {
 	c := replicatest.Start(t, 4, "")
 	if code, m := post(t, c.URL(1, "/view_change_request"), `{"action":"view change"}`); code != 200 {

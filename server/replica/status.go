@@ -30,6 +30,7 @@ func (b *backend) Status(ctx context.Context) (*pbftv1.GetStatusResponse, error)
 		Replicas: uint32(n), MaxFaulty: uint32(consensus.MaxFaulty(n)), Quorum: uint32(consensus.Quorum(n)),
 		LowWatermark: info.LowWatermark, HighWatermark: info.LowWatermark + uint64(r.cfg.Window()),
 		LastExecuted: info.LastExecuted, LastCommitted: info.LastCommitted,
+		Installing:      info.Installing,
 		PendingRequests: uint64(info.Pending), PendingBytes: uint64(info.PendingBytes),
 		Complaints: r.complaints.Load(), UptimeS: uint64(time.Since(r.started).Seconds()),
 		CpuUserUs: u.userUS, CpuSystemUs: u.systemUS, ResidentBytes: u.residentB, ResidentPeakBytes: u.residentPB,
