@@ -221,10 +221,13 @@ func (b *chunk) appendTo(data []byte, large []ref) ([]byte, []ref) {
 	return data, large
 }
 
-// seal puts the digests of long values into the entries that lack them.
-func (c *chunk) seal(id crypto.ClusterID, v *values) {
+// unsealed is a long value whose digest is missing in its entry.
+type unsealed struct{ entry, value []byte }
+
+// unsealed lists the long values whose entries lack their digests.
+func (c *chunk) unsealed(v *values, list []unsealed) []unsealed {
 	if c.more == nil || len(c.more.large) == 0 {
-		return
+		return list
 	}
 	large := 0
 	for at := 0; at < len(c.data); {
@@ -232,11 +235,11 @@ func (c *chunk) seal(id crypto.ClusterID, v *values) {
 		if isLarge {
 			in := c.data[at+size-len(noDigest) : at+size]
 			if bytes.Equal(in, noDigest[:]) {
-				d := id.ValueDigest(v.get(c.more.large[large]))
-				copy(in, d[:])
+				list = append(list, unsealed{in, v.get(c.more.large[large])})
 			}
 			large++
 		}
 		at += size
 	}
+	return list
 }

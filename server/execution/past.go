@@ -156,7 +156,7 @@ func (s *Snapshot) bucket(i int) image {
 		}
 	}
 	b := &s.store.buckets[i]
-	b.each(func(part *chunk) { part.seal(s.store.tree.h.c, s.store.values) })
+	b.each(s.store.tree.h.sealPart)
 	m := image{bucket: i}
 	m.data, m.large = b.appendTo(nil, nil)
 	return m

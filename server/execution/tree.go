@@ -78,6 +78,7 @@ func (t *tree) stepLevel(buckets []chunk, most int) (n int) {
 		t.next = t.batch[len(t.batch)-1]
 		if t.level == treeLevels {
 			t.h.prefetch(buckets, t.batch)
+			t.h.seal(buckets, t.batch)
 		}
 		for _, i := range t.batch {
 			if t.level == treeLevels {
@@ -101,6 +102,7 @@ type hasher struct {
 	bucketPrefix []byte
 	nodePrefix   []byte
 	buf          []byte
+	unsealed     []unsealed
 	touched      uint64
 }
 
@@ -126,6 +128,34 @@ func (h *hasher) prefetch(buckets []chunk, at []int) {
 		}
 	}
 	h.touched = sum
+}
+
+// seal puts the digests of long values into the entries that lack them, two at a
+// time.
+func (h *hasher) seal(buckets []chunk, at []int) {
+	list := h.unsealed[:0]
+	for _, i := range at {
+		buckets[i].each(func(part *chunk) { list = part.unsealed(h.values, list) })
+	}
+	h.sealAll(list)
+}
+
+// sealPart does the same for a part of a bucket.
+func (h *hasher) sealPart(part *chunk) { h.sealAll(part.unsealed(h.values, h.unsealed[:0])) }
+
+func (h *hasher) sealAll(list []unsealed) {
+	i := 0
+	for ; i+1 < len(list); i += 2 {
+		a, b := h.c.HashPair(crypto.TagValue, list[i].value, list[i+1].value)
+		copy(list[i].entry, a[:])
+		copy(list[i+1].entry, b[:])
+	}
+	if i < len(list) {
+		d := h.c.ValueDigest(list[i].value)
+		copy(list[i].entry, d[:])
+	}
+	clear(list)
+	h.unsealed = list
 }
 
 func (h *hasher) node(children []crypto.Digest) crypto.Digest {
@@ -159,7 +189,7 @@ func (h *hasher) bucket(i int, b *chunk) crypto.Digest {
 	buf := crypto.AppendU16(append(h.buf[:0], h.bucketPrefix...), uint16(i))
 	empty := len(buf)
 	b.each(func(part *chunk) {
-		part.seal(h.c, h.values)
+		h.sealPart(part)
 		buf = append(buf, part.data...)
 	})
 	h.buf = buf

@@ -129,7 +129,11 @@ func NewBatch(c crypto.ClusterID, h Header, groups []crypto.GroupView) *Batch {
 
 func groupsRoot(c crypto.ClusterID, groups []crypto.GroupView) crypto.Digest {
 	leaves := make([]crypto.Digest, len(groups))
-	for i := range groups {
+	i := 0
+	for ; i+1 < len(groups); i += 2 {
+		leaves[i], leaves[i+1] = c.HashPair(crypto.TagGroup, groups[i].Raw, groups[i+1].Raw)
+	}
+	if i < len(groups) {
 		leaves[i] = c.Hash(crypto.TagGroup, groups[i].Raw)
 	}
 	return c.MerkleRoot(leaves)
