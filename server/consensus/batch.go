@@ -88,9 +88,11 @@ func (r *Replica) proposeBatch(groups []crypto.GroupView) {
 	r.timers.proposedUS = max(r.timers.proposedUS, r.wallUS)
 	b := message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups)
 	var after PersistID
-	if !r.started {
-		r.started = true
-		after = r.record(Record{Kind: RecStarted})
+	if r.started == 0 {
+		r.started = r.record(Record{Kind: RecStarted})
+	}
+	if r.started > r.durable {
+		after = r.started
 	}
 	if r.c.N > 1 {
 		r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: &message.PrePrepare{View: r.view, Batch: b}, After: after})

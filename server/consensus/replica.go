@@ -53,7 +53,7 @@ type Replica struct {
 	timers  timers
 	probe   probe
 	peers   []peer
-	started bool // the record that this replica proposed is out
+	started PersistID // the record that this replica proposed, 0: it did not
 }
 
 // peer is what a replica remembers of another.

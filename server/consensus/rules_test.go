@@ -697,6 +697,17 @@ func TestSection7_2_SoftExpiryRepeatsAtDoublingIntervals(t *testing.T) {
 	}
 }
 
+// TestSection5_2_NoProposalBeforeTheMarkIsDurable: not even when a peer's status
+// says that it lacks it. (Found by the simulator, seed 2.)
+func TestSection5_2_NoProposalBeforeTheMarkIsDurable(t *testing.T) {
+	l := newLab(t, 4, 0, nil)
+	l.c.manual = true
+	l.want(l.do(Input{Kind: InRequest, Group: makeGroup("a", 1)}), "send all: pre-prepare v0 n1", "after k1")
+	l.wantNone(l.hear(2, &message.Status{Status: message.Normal}), "pre-prepare")
+	l.do(Input{Kind: InDurable, K: 1})
+	l.want(l.hear(3, &message.Status{Status: message.Normal}), "send 3: pre-prepare v0 n1")
+}
+
 func TestSection3_9_StatusIsAnsweredWithWhatThePeerLacks(t *testing.T) {
 	l := newLab(t, 4, 0, nil)
 	l.do(Input{Kind: InRequest, Group: makeGroup("a", 1)})

@@ -177,7 +177,7 @@ func (r *Replica) repairView(to message.ReplicaID, m *message.Status) {
 // durable votes are sent: these are the same promises, no new ones.
 func (r *Replica) resendVotes(to message.ReplicaID, s *slot, m *message.Status, bit uint64) {
 	const vote = 64 // bytes, about
-	if b := s.body(s.digest); b != nil && s.n > r.top && r.isPrimary() && m.HasBody&bit == 0 {
+	if b := s.body(s.digest); b != nil && s.n > r.top && r.isPrimary() && m.HasBody&bit == 0 && r.started <= r.durable {
 		if r.spend(to, len(b.Body)) {
 			r.send(int(to), &message.PrePrepare{View: r.view, Batch: b})
 		}
