@@ -75,7 +75,7 @@ func (r *Replica) installState() {
 		return // its record is not durable, or it is on its way
 	}
 	r.catchUp.installing = n
-	r.out.Install = &r.ckpt.stable
+	r.out.Install = r.ckpt.stable
 	r.event(Event{Kind: EvBehind, N: n})
 }
 

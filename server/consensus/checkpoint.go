@@ -13,9 +13,9 @@ import (
 // checkpoints collects votes for the checkpoint numbers of the log.
 type checkpoints struct {
 	interval uint64
-	votes    []ckptVotes         // of the numbers in the window, at (n/K) mod len
-	stable   message.Certificate // of h, or of what h becomes once its record is durable
-	diverged bool                // own state differs from a certificate
+	votes    []ckptVotes          // of the numbers in the window, at (n/K) mod len
+	stable   *message.Certificate // of h, or of what h becomes once its record is durable; never changed in place
+	diverged bool                 // own state differs from a certificate
 }
 
 // ckptVotes are the votes at one number, one per replica, the first one.
@@ -27,7 +27,7 @@ type ckptVotes struct {
 }
 
 func (k *checkpoints) init(c *Config) {
-	k.interval = c.Interval
+	k.interval, k.stable = c.Interval, &message.Certificate{}
 	k.votes = make([]ckptVotes, c.Window/c.Interval+1)
 	for i := range k.votes {
 		k.votes[i].votes = make([]*message.Checkpoint, c.N)
@@ -161,13 +161,13 @@ func (r *Replica) certified(c *message.Certificate) {
 	if n <= r.ckpt.stable.N() {
 		return
 	}
-	r.ckpt.stable = *c
+	r.ckpt.stable = c
 	if r.inWindow(n) {
 		if own := r.ckpt.at(n).own; own != nil {
 			r.compare(n, own.Digest)
 		}
 	}
-	k := r.record(Record{Kind: RecStable, N: n, Certificate: &r.ckpt.stable})
+	k := r.record(Record{Kind: RecStable, N: n, Certificate: c})
 	r.promise(k, promiseStable, n)
 	r.event(Event{Kind: EvStable, N: n})
 }
@@ -175,7 +175,7 @@ func (r *Replica) certified(c *message.Certificate) {
 // compare holds the digest of the own state at n against the certificate, if
 // that is of n.
 func (r *Replica) compare(n uint64, own crypto.Digest) {
-	c := &r.ckpt.stable
+	c := r.ckpt.stable
 	if c.N() != n || r.ckpt.diverged || own == c.Votes[0].Digest {
 		return
 	}
@@ -197,12 +197,12 @@ func (r *Replica) stableDurable(n uint64) {
 }
 
 // Certificate is the proof of the low watermark.
-func (r *Replica) Certificate() *message.Certificate { return &r.ckpt.stable }
+func (r *Replica) Certificate() *message.Certificate { return r.ckpt.stable }
 
 // sendCertificate sends the proof of h to a peer whose h is lower.
 func (r *Replica) sendCertificate(to message.ReplicaID) {
 	if len(r.ckpt.stable.Votes) > 0 && r.spend(to, 128*len(r.ckpt.stable.Votes)) {
-		r.send(int(to), &message.StableCertificate{Certificate: r.ckpt.stable})
+		r.send(int(to), &message.StableCertificate{Certificate: *r.ckpt.stable})
 	}
 }
 

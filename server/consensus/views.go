@@ -89,7 +89,7 @@ func (r *Replica) changeView(w uint64, why Cause) {
 // entries are set before their votes are queued, and the record of the view
 // change stands behind theirs.
 func (r *Replica) makeViewChange(w uint64) *message.ViewChange {
-	proof := &r.ckpt.stable
+	proof := r.ckpt.stable
 	m := &message.ViewChange{
 		Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation,
 		NewView: w, H: proof.N(), Certificate: *proof,
