@@ -257,16 +257,23 @@ var (
 	backtick = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// checkDocument finds words in backticks, outside of code blocks, that look
-// like a path of the repository (a slash, and a folder of the root in front)
-// and lead nowhere. A path may have a * and end in /... or :LINE, and may go
-// on with a symbol: server/consensus.Replica.Step.
-func checkDocument(name, text string, root fs.FS, symbols map[string]bool) (problems []string) {
+// checkDocument finds words in backticks, outside of code blocks, that name
+// what is not there:
+//
+//   - a path of the repository (a slash, and a folder of the root in front). It
+//     may have a * and end in /... or :LINE or :SYMBOL, and may go on with a
+//     symbol: server/consensus.Replica.Step;
+//   - where they stand alone, a file (timer.go, timer.go:quickRepair) and what
+//     looks like a declaration: f(), Type.Member, package.Name and Name.
+//
+// What is there is in names; see namesOf.
+func checkDocument(name, text string, root fs.FS, names map[string]bool) (problems []string) {
 	blank := func(block string) string { return strings.Repeat("\n", strings.Count(block, "\n")) }
 	text = fenced.ReplaceAllStringFunc(text, blank)
 	for _, at := range backtick.FindAllStringSubmatchIndex(text, -1) {
-		for _, word := range strings.Fields(text[at[2]:at[3]]) {
-			if !leadsSomewhere(word, root, symbols) {
+		words := strings.Fields(text[at[2]:at[3]])
+		for _, word := range words {
+			if !leadsSomewhere(word, root, names) || len(words) == 1 && !isDeclared(word, names) {
 				line := 1 + strings.Count(text[:at[0]], "\n")
 				problems = append(problems, fmt.Sprintf("%s:%d: %s does not exist: name what took its place", name, line, word))
 			}
@@ -277,11 +284,16 @@ func checkDocument(name, text string, root fs.FS, symbols map[string]bool) (prob
 
 var lineNumber = regexp.MustCompile(`:\d+$`)
 
-func leadsSomewhere(word string, root fs.FS, symbols map[string]bool) bool {
-	p := strings.TrimRight(strings.TrimPrefix(word, "./"), ".,;:()")
-	p = strings.TrimSuffix(lineNumber.ReplaceAllString(p, ""), "/")
+// bare is a word without what may stand around a name.
+func bare(word string) string {
+	w := strings.TrimRight(strings.TrimPrefix(word, "./"), ".,;:()")
+	return strings.TrimSuffix(lineNumber.ReplaceAllString(w, ""), "/")
+}
+
+func leadsSomewhere(word string, root fs.FS, names map[string]bool) bool {
+	p := bare(word)
 	top, _, slash := strings.Cut(p, "/")
-	if !slash || symbols[p] {
+	if !slash || names[p] {
 		return true
 	}
 	if info, err := fs.Stat(root, top); err != nil || !info.IsDir() {
@@ -291,23 +303,108 @@ func leadsSomewhere(word string, root fs.FS, symbols map[string]bool) bool {
 	return err == nil && len(found) > 0
 }
 
-// symbols are the declarations of all packages, as server/consensus.Quorum,
-// server/consensus.Replica.Step for methods, fields and calls alike.
-func symbols(sources []source) map[string]bool {
-	found := map[string]bool{}
+var (
+	// claims are the shapes of what is declared somewhere: a file, with a symbol
+	// of it or not; a call; a member of a package or type; a method of a service;
+	// a capitalised name.
+	claims = regexp.MustCompile(`^([\w-][\w.-]*\.(go|proto|md|ya?ml|mod|sum|svg|json|txt)(:[\w.]+)?|[\w.]+\(\)|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(/[A-Z]\w*)?|[A-Z]\w*/[A-Z]\w*|[A-Z]\w+)$`)
+	// label is a name of the protocol's own: S11, R4, I15, B18, S17b.
+	label = regexp.MustCompile(`^[A-Z]\d+[a-z]?$`)
+)
+
+func isDeclared(word string, names map[string]bool) bool {
+	_, known := foreign[bare(word)]
+	return known || names[bare(word)] || label.MatchString(word) || !claims.MatchString(word)
+}
+
+// namesOf is all that a document may name: declarations by the folder
+// (server/consensus.Replica.Step), by the package (consensus.Replica.Step), by
+// themselves (Replica.Step, Step) and behind their file (replica.go:Step,
+// server/consensus/replica.go:Replica.Step); what the wire is made of; and the
+// base names of files.
+func namesOf(sources []source, root fs.FS) (map[string]bool, error) {
+	names := map[string]bool{}
 	for _, s := range sources {
-		add := func(names ...string) { found[s.dir()+"."+strings.Join(names, ".")] = true }
-		for _, decl := range s.file.Decls {
-			switch decl := decl.(type) {
-			case *ast.FuncDecl:
-				if decl.Recv == nil {
-					add(decl.Name.Name)
-				} else {
-					add(receiver(decl.Recv.List[0].Type), decl.Name.Name)
-				}
-			case *ast.GenDecl:
-				addSpecs(decl.Specs, add)
+		if ast.IsGenerated(s.file) {
+			continue // it would make almost every word a name; the wire has its own
+		}
+		for _, d := range declarations(s) {
+			last := d[strings.LastIndex(d, ".")+1:]
+			names[s.dir()+"."+d], names[strings.TrimSuffix(s.file.Name.Name, "_test")+"."+d] = true, true
+			for _, short := range []string{d, last} {
+				names[short], names[s.path+":"+short], names[path.Base(s.path)+":"+short] = true, true, true
 			}
+		}
+	}
+	return names, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path.Base(name) == ".git":
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		names[path.Base(name)] = true
+		if path.Ext(name) == ".proto" {
+			return addWire(names, root, name)
+		}
+		return nil
+	})
+}
+
+var (
+	protoPackage = regexp.MustCompile(`(?m)^package ([\w.]+);`)
+	protoBlock   = regexp.MustCompile(`(?ms)^(?:message|enum|service) (\w+) \{(.*?)^\}`)
+	protoMember  = regexp.MustCompile(`(?m)^ *(?:rpc (\w+)|(?:[\w.]+ )*(\w+) = \d+)`)
+)
+
+// addWire adds messages, enums and services, alone and in their package, and
+// with their members: Status.probe, ClientService/Submit. A value of an enum may
+// be told by its last words: REPLY_STATUS_OK is OK.
+func addWire(names map[string]bool, root fs.FS, file string) error {
+	text, err := fs.ReadFile(root, file)
+	if err != nil {
+		return err
+	}
+	pkg := ""
+	if m := protoPackage.FindSubmatch(text); m != nil {
+		pkg = string(m[1]) + "."
+		names[string(m[1])] = true
+	}
+	for _, block := range protoBlock.FindAllSubmatch(text, -1) {
+		b := string(block[1])
+		names[b], names[pkg+b] = true, true
+		for _, m := range protoMember.FindAllSubmatch(block[2], -1) {
+			member, between := string(m[1])+string(m[2]), "."
+			if len(m[1]) > 0 {
+				between = "/"
+			}
+			names[member], names[b+"."+member], names[b+between+member], names[pkg+b+between+member] = true, true, true, true
+			if member == strings.ToUpper(member) {
+				for i := range strings.Count(member, "_") {
+					names[strings.SplitN(member, "_", i+2)[i+1]] = true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// declarations are the names that a file declares: Quorum, Replica, and
+// Replica.Step for methods, fields and calls alike.
+func declarations(s source) (found []string) {
+	add := func(names ...string) { found = append(found, strings.Join(names, ".")) }
+	for _, decl := range s.file.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			if decl.Recv == nil {
+				add(decl.Name.Name)
+			} else {
+				add(receiver(decl.Recv.List[0].Type), decl.Name.Name)
+			}
+		case *ast.GenDecl:
+			addSpecs(decl.Specs, add)
 		}
 	}
 	return found
