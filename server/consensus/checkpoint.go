@@ -20,10 +20,11 @@ type checkpoints struct {
 
 // ckptVotes are the votes at one number, one per replica, the first one.
 type ckptVotes struct {
-	n     uint64
-	own   *message.Checkpoint // signed here, not durable yet
-	votes []*message.Checkpoint
-	split bool
+	n        uint64
+	own      *message.Checkpoint // signed here
+	promised bool                // and given to be sent
+	votes    []*message.Checkpoint
+	split    bool
 }
 
 func (k *checkpoints) init(c *Config) {
@@ -58,12 +59,27 @@ func (r *Replica) onCheckpointReady(s *message.State) {
 	m.Signature = r.sign(crypto.TagCheckpoint, m.AppendSigned(nil))
 	v := r.ckpt.at(s.N)
 	v.own = m
-	if r.status == message.Normal && !r.ckpt.diverged {
-		k := r.record(Record{Kind: RecCheckpoint, N: s.N, Digest: m.Digest, Msg: m})
-		r.promise(k, promiseCheckpoint, s.N)
-		if r.c.N > 1 {
-			r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: m, After: k})
-		}
+	r.voteCheckpoint(v)
+}
+
+// voteCheckpoint sends the own vote at a number, once, in a status in which this
+// replica votes on checkpoints: between two views too.
+func (r *Replica) voteCheckpoint(v *ckptVotes) {
+	if v.own == nil || v.promised || r.ckpt.diverged || r.status != message.Normal && r.status != message.Changing {
+		return
+	}
+	v.promised = true
+	k := r.record(Record{Kind: RecCheckpoint, N: v.n, Digest: v.own.Digest, Msg: v.own})
+	r.promise(k, promiseCheckpoint, v.n)
+	if r.c.N > 1 {
+		r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: v.own, After: k})
+	}
+}
+
+// voteCheckpoints sends the own votes that waited for this replica to take part.
+func (r *Replica) voteCheckpoints() {
+	for n := r.h + r.c.Interval; r.inWindow(n); n += r.c.Interval {
+		r.voteCheckpoint(r.ckpt.at(n))
 	}
 }
 

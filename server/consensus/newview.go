@@ -25,7 +25,7 @@ type assembly struct {
 // quorum asked for exactly that view, itself included.
 func (r *Replica) tryNewView() {
 	w := r.views.asked
-	if r.status != message.Changing || Primary(w, r.c.N) != int(r.c.Self) || r.views.work != nil && r.views.work.m.View >= w {
+	if r.status != message.Changing || Primary(w, r.c.N) != int(r.c.Self) || r.workFor(w) != nil {
 		return
 	}
 	nv := &message.NewView{Epoch: r.c.Epoch, Replica: r.c.Self, Incarnation: r.c.Incarnation, View: w}
@@ -45,8 +45,9 @@ func (r *Replica) tryNewView() {
 	}
 	nv.DecisionDigest = x.digest(r.c.Cluster)
 	nv.Signature = r.sign(crypto.TagNewView, nv.AppendSigned(nil))
-	r.views.work = &assembly{m: nv, set: set}
-	k := r.chose(x)
+	a := &assembly{m: nv, set: set}
+	r.views.work[r.c.Self] = a
+	k := r.chose(a, x)
 	r.out.Sends = append(r.out.Sends, Send{To: Everyone, Msg: nv, After: k})
 }
 
@@ -71,10 +72,29 @@ func (r *Replica) admitNewView(m *message.NewView) Reason {
 		return WrongView
 	case len(m.ViewChanges) < r.q || len(m.ViewChanges) > r.c.N || int(m.ViewChanges[len(m.ViewChanges)-1].Replica) >= r.c.N:
 		return BadNewViewSet
-	case r.views.work != nil && r.views.work.m.View >= m.View:
+	}
+	if a := r.views.work[m.Replica]; a != nil && a.m.View >= m.View {
 		return StaleVote
 	}
 	return OK
+}
+
+// workFor is the new view of view v that is being checked, or nil. The primary
+// of v alone can sign it.
+func (r *Replica) workFor(v uint64) *assembly {
+	if a := r.views.work[Primary(v, r.c.N)]; a != nil && a.m.View == v {
+		return a
+	}
+	return nil
+}
+
+// dropWork forgets new views below view v.
+func (r *Replica) dropWork(v uint64) {
+	for i, a := range r.views.work {
+		if a != nil && a.m.View < v {
+			r.views.work[i] = nil
+		}
+	}
 }
 
 // onNewView takes a new view, signed by its primary; anybody may bring it.
@@ -89,33 +109,42 @@ func (r *Replica) onNewView(from message.ReplicaID, m *message.NewView) {
 	for i, ref := range m.ViewChanges {
 		a.set[i] = r.findViewChange(ref)
 	}
-	r.views.work = a
-	r.askViewChanges()
-	r.tryInstall()
+	r.views.work[m.Replica] = a
+	r.askFor(a)
+	r.tryInstall(a)
 }
 
-// complete gives the new view in work a view change that it names.
+// complete gives the new views in work a view change that they name.
 func (r *Replica) complete(m *message.ViewChange) {
-	a := r.views.work
-	if a == nil || a.chosen != nil {
-		return
+	for _, a := range r.views.work {
+		if a == nil || a.chosen != nil {
+			continue
+		}
+		for i, ref := range a.m.ViewChanges {
+			if ref.Replica == m.Replica && a.set[i] == nil && ref.Digest == m.Digest(r.c.Cluster) {
+				a.set[i] = m
+				r.tryInstall(a)
+				break
+			}
+		}
 	}
-	for i, ref := range a.m.ViewChanges {
-		if ref.Replica == m.Replica && a.set[i] == nil && ref.Digest == m.Digest(r.c.Cluster) {
-			a.set[i] = m
-			r.tryInstall()
+}
+
+// askViewChanges asks for what the new views in work lack, for one of them in a
+// turn: a liar can name what does not exist.
+func (r *Replica) askViewChanges() {
+	for range r.views.work {
+		r.views.turn = (r.views.turn + 1) % r.c.N
+		if a := r.views.work[r.views.turn]; a != nil && a.chosen == nil && r.tick >= a.askAt {
+			r.askFor(a)
 			return
 		}
 	}
 }
 
-// askViewChanges asks for what the new view in work lacks: its primary and
-// everybody else, one after the other.
-func (r *Replica) askViewChanges() {
-	a := r.views.work
-	if a == nil || a.chosen != nil || r.tick < a.askAt {
-		return
-	}
+// askFor asks for what a new view lacks: who brought it and everybody else, one
+// after the other.
+func (r *Replica) askFor(a *assembly) {
 	a.askAt = r.tick + r.c.RetryFirst
 	for i, ref := range a.m.ViewChanges {
 		if a.set[i] == nil {
@@ -127,10 +156,9 @@ func (r *Replica) askViewChanges() {
 	}
 }
 
-// tryInstall checks the new view in work against its view changes, once all
-// are there: deciding on them must give what the primary signed.
-func (r *Replica) tryInstall() {
-	a := r.views.work
+// tryInstall checks a new view against its view changes, once all are there:
+// deciding on them must give what the primary signed.
+func (r *Replica) tryInstall(a *assembly) {
 	for _, m := range a.set {
 		if m == nil {
 			return
@@ -150,18 +178,22 @@ func (r *Replica) tryInstall() {
 		r.badNewView(a.m)
 		return
 	}
-	r.chose(x)
+	r.chose(a, x)
 }
 
+// badNewView refuses a new view. Only the one that this replica waits for costs
+// its signer the view: another one would move this replica alone, to wherever a
+// liar wants.
 func (r *Replica) badNewView(m *message.NewView) {
-	r.views.work = nil
+	r.views.work[m.Replica] = nil
 	r.reject(m.Replica, BadNewViewSet, m.View)
-	r.changeView(max(r.views.asked, m.View)+1, BadNewView)
+	if r.status == message.Changing && m.View == r.views.asked {
+		r.changeView(m.View+1, BadNewView)
+	}
 }
 
-// chose persists the new view in work. It is installed when durable.
-func (r *Replica) chose(x *decision) PersistID {
-	a := r.views.work
+// chose persists a new view. It is installed when durable.
+func (r *Replica) chose(a *assembly, x *decision) PersistID {
 	a.chosen = x
 	r.certified(x.certificate) // its record comes first, so that the window reaches what was chosen
 	k := r.record(Record{Kind: RecNewView, View: a.m.View, Msg: a.m})
@@ -173,8 +205,8 @@ func (r *Replica) chose(x *decision) PersistID {
 // reports false if m is for no such view; what does not fit comes again by
 // Status.
 func (r *Replica) keepEarly(from message.ReplicaID, m *message.PrePrepare) bool {
-	a := r.views.work
-	if a == nil || m.View != a.m.View || from != a.m.Replica {
+	a := r.workFor(m.View)
+	if a == nil || from != a.m.Replica {
 		return false
 	}
 	if len(a.early) < r.c.Pipeline && a.earlyBytes+len(m.Batch.Body) <= r.c.WindowBytes/4 {
@@ -186,13 +218,14 @@ func (r *Replica) keepEarly(from message.ReplicaID, m *message.PrePrepare) bool 
 
 // install enters the view in work.
 func (r *Replica) install(view uint64) {
-	a := r.views.work
-	if a == nil || a.m.View != view || a.chosen == nil || view < r.views.asked {
+	a := r.workFor(view)
+	if a == nil || a.chosen == nil || view < r.views.asked {
 		return // a higher view was asked for meanwhile
 	}
 	x := a.chosen
 	r.view, r.views.asked, r.top = view, view, x.top
-	r.views.last, r.views.lastSet, r.views.work = a.m, a.set, nil
+	r.views.last, r.views.lastSet = a.m, a.set
+	r.dropWork(view + 1)
 	r.views.executed, r.views.installed = r.lastExec, r.tick
 	r.leaveView()
 	r.setStatus(message.Normal, fmt.Sprintf("view %d, replica %d is primary", view, r.primary()))

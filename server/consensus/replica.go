@@ -90,6 +90,7 @@ func New(c Config, sign SignFunc) (*Replica, error) {
 		r.tail[i].init(c.N)
 	}
 	r.views.held = make([]heldViewChange, c.N)
+	r.views.work = make([]*assembly, c.N)
 	r.ckpt.init(&r.c)
 	r.pend.init(&r.c)
 	r.timers.second = 10 * c.RetryFirst // the first repetition comes after 100 ms

@@ -42,7 +42,7 @@ func (r *Replica) sendStatusTo(to int, want bool) {
 	s := &message.Status{
 		View: r.view, Status: r.status, H: r.h, LastExecuted: r.lastExec, LastCommitted: r.lastCommitted,
 		SeenYou: r.peers[to].seen, HighestVote: r.peers[to].highest, HighestViewChange: r.peers[to].highestViewChange,
-		VCView: r.views.asked, HasNewView: r.views.work != nil, WantStatus: want,
+		VCView: r.views.asked, HasNewView: r.workFor(r.views.asked) != nil, WantStatus: want,
 		Probe: r.probe.open && to == r.primary() && r.normal(),
 	}
 	for i := range r.views.held {
@@ -212,6 +212,7 @@ func (r *Replica) answerStarting(p *peer, m *message.Status) {
 		r.setStatus(message.Learner, "this replica started empty, but its peers hold votes of it: it lost its memory and must not vote again")
 	case fresh >= r.q:
 		r.setStatus(message.Normal, "a quorum holds no vote of this replica: it is new")
+		r.voteCheckpoints()
 		r.sendStatus(true)
 	}
 }

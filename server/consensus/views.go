@@ -16,7 +16,8 @@ type views struct {
 	asked uint64              // the highest view that this replica asked for; at least view
 	own   *message.ViewChange // for it
 	held  []heldViewChange    // per sender, the valid one of the highest view; the own one once durable (S15)
-	work  *assembly           // the new view that is being checked (S16)
+	work  []*assembly         // per signer, its new view of the highest view that is being checked; nil: none (S16)
+	turn  int                 // whose turn it is to be completed
 
 	last    *message.NewView      // of the present view; nil in view 0
 	lastSet []*message.ViewChange // what it names
@@ -72,9 +73,7 @@ func (r *Replica) changeView(w uint64, why Cause) {
 	r.setStatus(message.Changing, fmt.Sprintf("asked for view %d: %s", w, why))
 	r.event(Event{Kind: EvViewChange, N: w, Cause: why})
 	r.out.LiveGen = w + 1
-	if r.views.work != nil && r.views.work.m.View < w {
-		r.views.work = nil
-	}
+	r.dropWork(w)
 	m := r.makeViewChange(w)
 	r.views.own = m
 	k := r.record(Record{Kind: RecViewChange, View: w, Msg: m})
@@ -205,9 +204,12 @@ func (r *Replica) findViewChange(ref message.ViewChangeRef) *message.ViewChange 
 			}
 		}
 	}
-	if a := r.views.work; a != nil {
+	for _, a := range r.views.work {
+		if a == nil {
+			continue
+		}
 		for i, named := range a.m.ViewChanges {
-			if named == ref {
+			if named == ref && a.set[i] != nil {
 				return a.set[i]
 			}
 		}
