@@ -2,6 +2,7 @@ package execution
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
@@ -170,28 +171,19 @@ func (t *transfer) mercy() {
 		return
 	}
 	t.mercyAt = t.e.tick + answerTicks
-	left := func() (n int) {
+	for _, pardon := range []func(*source){
+		func(*source) {},
+		func(s *source) { s.late = 0 },
+		func(s *source) { s.lacks = false },
+		func(s *source) { s.bad = false },
+	} {
 		for i := range t.sources {
-			if s := &t.sources[i]; !s.bad && !s.lacks {
-				n++
-			}
+			pardon(&t.sources[i])
 		}
-		return n
-	}
-	for i := range t.sources {
-		t.sources[i].late = 0
-	}
-	if left() > 0 {
-		return
-	}
-	for i := range t.sources {
-		t.sources[i].lacks = false
-	}
-	if left() > 0 {
-		return
-	}
-	for i := range t.sources {
-		t.sources[i].bad = i == int(t.e.cfg.Self)
+		t.sources[t.e.cfg.Self].bad = true
+		if slices.ContainsFunc(t.sources, func(s source) bool { return s.usable() }) {
+			return
+		}
 	}
 }
 

@@ -272,6 +272,19 @@ func TestSection9_LiarsAreLeftOut(t *testing.T) {
 			}
 			return m
 		},
+		"silent behind the manifest": func(m message.Message) message.Message {
+			switch m.(type) {
+			case *message.Piece, *message.Nodes:
+				return nil
+			}
+			return m
+		},
+		"silent behind the digests": func(m message.Message) message.Message {
+			if _, ok := m.(*message.Piece); ok {
+				return nil
+			}
+			return m
+		},
 		"has nothing": func(m message.Message) message.Message {
 			switch m.(type) {
 			case *message.Piece, *message.Nodes, *message.Manifest:
