@@ -94,6 +94,7 @@ type Exec struct {
 	Batch          *message.Batch // nil: the null batch
 	Checkpoint     bool           // report the state after it by InCheckpointReady
 	Answer         bool           // reply to clients; false: this replica's word is worth nothing
+	Stable         uint64         // the last stable checkpoint: the host keeps its state for others, and those above it
 }
 
 // Resend asks to send a stored outcome again.

@@ -19,7 +19,7 @@ func (r *Replica) tryExecute() {
 		r.out.Execs = append(r.out.Execs, Exec{
 			Epoch: r.c.Epoch, N: s.n, View: s.committedView, TimeUS: s.timeUS,
 			Digest: s.committedDigest, Batch: b,
-			Checkpoint: s.n%r.c.Interval == 0,
+			Checkpoint: s.n%r.c.Interval == 0, Stable: r.h,
 			Answer:     r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged,
 		})
 	}

@@ -24,11 +24,8 @@ type checkpoint struct {
 }
 
 func (c *checkpoint) release(t *clientTable) {
-	if c.snapshot != nil {
-		c.snapshot.Release()
-		t.release(c.clients)
-	}
-	*c = checkpoint{}
+	c.snapshot.Release()
+	t.release(c.clients)
 }
 
 // underway is a checkpoint whose digest is not complete. Its state lacks the
@@ -75,10 +72,19 @@ func (e *Engine) advance(piece int) *message.State {
 	}
 	u.clients.leaves = slices.Clone(e.clients.leaves)
 	u.state.AppRoot, u.state.ClientsRoot = e.store.Root(), e.clients.root()
-	e.retire(&e.checkpoints[1])
-	e.checkpoints[1], e.checkpoints[0] = e.checkpoints[0], u.checkpoint
+	e.checkpoints = append(e.checkpoints, &u.checkpoint)
 	e.underway = nil
 	return u.state
+}
+
+// letGo lets go of the checkpoints below the stable one. Those above it may
+// become stable, however many there are: at most as many as the window holds.
+func (e *Engine) letGo(stable uint64) {
+	for len(e.checkpoints) > 1 && e.checkpoints[1].state.N <= stable {
+		e.retire(e.checkpoints[0])
+		e.checkpoints[0] = nil
+		e.checkpoints = e.checkpoints[1:]
+	}
 }
 
 // finish completes the checkpoint under way.

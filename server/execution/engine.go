@@ -59,8 +59,8 @@ type Engine struct {
 	lastTimeUS int64
 	executed   uint64 // operations, duplicates left out
 
-	checkpoints [2]checkpoint // the newest two complete ones, newest first
-	leased      checkpoint    // an older one that a peer is fetching, or none
+	checkpoints []*checkpoint // complete ones, from the last stable one on, oldest first
+	leased      *checkpoint   // an older one that a peer is fetching, or nil
 	underway    *underway     // or nil
 	transfer    *transfer     // of another replica's state to here, or nil
 	tick        uint64
@@ -121,6 +121,7 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 		panic(fmt.Sprintf("execution: batch %d behind %d (a bug: please report it)", x.N, e.lastN))
 	}
 	e.lastN = x.N
+	e.letGo(x.Stable)
 	e.run.reset()
 	e.out = Output{Executed: consensus.Executed{N: x.N}, Blocks: e.out.Blocks[:0]}
 	out := &e.out

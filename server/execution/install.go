@@ -99,9 +99,9 @@ func (t *transfer) finish(post Post) *Installed {
 	e.lastN, e.lastTimeUS, e.checkpointN = t.state.N, t.state.LastTimeUS, t.state.N
 	e.clients.replace(t.staged.table)
 	e.history.reset()
-	c := &e.checkpoints[0]
-	*c = checkpoint{state: t.state, snapshot: snapshot, frontier: t.peaks.Clone(), clients: e.clients.beginPeriod()}
+	c := &checkpoint{state: t.state, snapshot: snapshot, frontier: t.peaks.Clone(), clients: e.clients.beginPeriod()}
 	c.clients.leaves = t.clients
+	e.checkpoints = []*checkpoint{c}
 	e.restored()
 	t.conclude(post)
 	return &Installed{State: t.state, Windows: e.clients.windows()}
@@ -118,10 +118,7 @@ func (t *transfer) conclude(post Post) {
 
 // drop lets go of everything that belongs to the state that is left.
 func (e *Engine) drop() {
-	for _, c := range []*checkpoint{&e.checkpoints[0], &e.checkpoints[1], &e.leased} {
-		*c = checkpoint{}
-	}
-	e.underway = nil
+	e.checkpoints, e.leased, e.underway = nil, nil, nil
 	e.clients.periods = nil
 }
 

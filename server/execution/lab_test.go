@@ -79,6 +79,9 @@ func view(t testing.TB, g *crypto.Group) crypto.GroupView {
 
 // Execute executes a batch, and completes the checkpoint that it asks for.
 func (l *lab) Execute(x *consensus.Exec) *Output {
+	if last := len(l.checkpoints) - 1; last >= 0 {
+		x.Stable = l.checkpoints[last].state.N
+	}
 	out := l.Engine.Execute(x)
 	if x.Checkpoint {
 		out.State = l.finishCheckpoint()

@@ -5,25 +5,21 @@ import (
 	"github.com/pbft-go/pbft/server/message"
 )
 
-// CheckpointState is the state at n if it is one of the newest two
-// checkpoints, else nil.
+// CheckpointState is the state at n if that is a checkpoint that is kept: the
+// last stable one, or one above it. Else it is nil.
 func (e *Engine) CheckpointState(n uint64) *message.State {
-	for _, c := range e.checkpoints {
-		if c.state != nil && c.state.N == n {
-			return c.state
-		}
+	if c := e.find(n); c != nil {
+		return c.state
 	}
 	return nil
 }
 
-// Snapshot is the application's state at n if that is one of the newest two
-// checkpoints, else nil. It stays as it is when batches are executed, until
-// its checkpoint is not one of those any more.
+// Snapshot is the application's state at n if that is a checkpoint that is kept,
+// else nil. It stays as it is when batches are executed, until its checkpoint is
+// not kept any more.
 func (e *Engine) Snapshot(n uint64) *Snapshot {
-	for _, c := range e.checkpoints {
-		if c.state != nil && c.state.N == n {
-			return c.snapshot
-		}
+	if c := e.find(n); c != nil {
+		return c.snapshot
 	}
 	return nil
 }

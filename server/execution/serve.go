@@ -50,10 +50,10 @@ func (e *Engine) Serve(from message.ReplicaID, m message.Message, post Post) boo
 // checkpoint there is instead.
 func (e *Engine) serveManifest(from message.ReplicaID, n uint64, post Post) {
 	c := e.find(n)
-	if c == nil {
-		c = &e.checkpoints[0]
+	if c == nil && len(e.checkpoints) > 0 {
+		c = e.checkpoints[0]
 	}
-	if c.state != nil {
+	if c != nil {
 		e.asked(c)
 		post(from, &message.Manifest{State: *c.state})
 	}
@@ -71,10 +71,13 @@ func (e *Engine) lease(from message.ReplicaID, n uint64, post Post) *checkpoint 
 }
 
 func (e *Engine) find(n uint64) *checkpoint {
-	for _, c := range []*checkpoint{&e.checkpoints[0], &e.checkpoints[1], &e.leased} {
-		if c.state != nil && c.state.N == n {
+	for _, c := range e.checkpoints {
+		if c.state.N == n {
 			return c
 		}
+	}
+	if e.leased != nil && e.leased.state.N == n {
+		return e.leased
 	}
 	return nil
 }
@@ -94,12 +97,19 @@ func (e *Engine) wanted(c *checkpoint) bool {
 // retire lets go of a checkpoint, or keeps it on for a peer that fetches it: one
 // at a time, the one that was there first.
 func (e *Engine) retire(c *checkpoint) {
-	if e.wanted(c) && !e.wanted(&e.leased) {
-		e.leased.release(e.clients)
-		e.leased, *c = *c, checkpoint{}
+	if !e.wanted(c) || e.leased != nil && e.wanted(e.leased) {
+		c.release(e.clients)
 		return
 	}
-	c.release(e.clients)
+	e.endLease()
+	e.leased = c
+}
+
+func (e *Engine) endLease() {
+	if e.leased != nil {
+		e.leased.release(e.clients)
+		e.leased = nil
+	}
 }
 
 // serveNodes sends digests: of buckets for the inner nodes above them, of

@@ -110,8 +110,8 @@ func (e *Engine) Transferring() uint64 {
 // more is let go.
 func (e *Engine) Tick(tick uint64, post Post) {
 	e.tick = max(e.tick, tick)
-	if e.leased.state != nil && !e.wanted(&e.leased) {
-		e.leased.release(e.clients)
+	if e.leased != nil && !e.wanted(e.leased) {
+		e.endLease()
 	}
 	if t := e.transfer; t != nil {
 		t.expire()

@@ -117,7 +117,7 @@ func (r *ring) same(from int, fill func(n int) *message.Batch) {
 	}
 	a.finishCheckpoint()
 	b.finishCheckpoint()
-	x, y := a.checkpoints[0].state, b.checkpoints[0].state
+	x, y := a.checkpoints[len(a.checkpoints)-1].state, b.checkpoints[len(b.checkpoints)-1].state
 	if *x != *y {
 		r.t.Fatalf("after the transfer\n%+v\nwant\n%+v", *y, *x)
 	}
@@ -179,6 +179,24 @@ func TestSection9_OneThatHasMuchOfTheStateFetchesTheRest(t *testing.T) {
 	}
 }
 
+// TestSection6_5_TheStableStateIsKeptHoweverFarOneGoesOn: who is behind needs
+// the last stable state, and the others may have executed the whole window above
+// it without his vote. (Found by the simulator, seed 858.)
+func TestSection6_5_TheStableStateIsKeptHoweverFarOneGoesOn(t *testing.T) {
+	r := newRing(t, 20, 0, puts)
+	for n := 21; n <= 100; n++ {
+		b := puts(n)
+		for _, e := range r.engines[:3] {
+			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0, Stable: 20})
+		}
+	}
+	r.engines[3].Install(r.certificate(20), 4)
+	r.run(10)
+	if r.done == nil || r.done.State.N != 20 {
+		t.Fatalf("installed %+v", r.done)
+	}
+}
+
 func TestSection9_ACheckpointThatIsBeingFetchedIsKept(t *testing.T) {
 	r := newRing(t, 20, 0, puts)
 	target := r.certificate(20)
@@ -190,7 +208,7 @@ func TestSection9_ACheckpointThatIsBeingFetchedIsKept(t *testing.T) {
 			for n := 20*slow + 1; n <= 20*slow+20; n++ {
 				b := puts(n)
 				for _, e := range r.engines[:3] {
-					e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0})
+					e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0, Stable: uint64(n-1) / 20 * 20})
 				}
 			}
 			for _, e := range r.engines[:3] {
@@ -209,7 +227,7 @@ func TestSection9_ACheckpointThatIsBeingFetchedIsKept(t *testing.T) {
 		}
 	}
 	for _, e := range r.engines[:3] {
-		if e.leased.state != nil || len(e.store.past.periods) > 2 || len(e.clients.periods) > 2 {
+		if e.leased != nil || len(e.store.past.periods) > 2 || len(e.clients.periods) > 2 {
 			t.Fatal("the checkpoint is kept although nobody fetches it any more")
 		}
 	}
@@ -320,7 +338,7 @@ func TestSection9_ANewerTargetIsTakenWhenTheOldOneIsGone(t *testing.T) {
 	for n := 21; n <= 80; n++ {
 		b := puts(n)
 		for _, e := range r.engines[:3] {
-			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0})
+			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0, Stable: uint64(n-1) / 20 * 20})
 		}
 	}
 	for _, e := range r.engines[:3] {
@@ -345,7 +363,7 @@ func TestSection9_ANewerTargetFollowsTheOneUnderWay(t *testing.T) {
 	for n := 21; n <= 40; n++ {
 		b := puts(n)
 		for _, e := range r.engines[:3] {
-			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0})
+			e.Execute(&consensus.Exec{N: uint64(n), TimeUS: int64(1000 * n), Digest: b.Digest, Batch: b, Checkpoint: n%20 == 0, Stable: uint64(n-1) / 20 * 20})
 		}
 	}
 	for _, e := range r.engines[:3] {

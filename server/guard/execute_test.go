@@ -41,6 +41,7 @@ func (p *executePath) prepare(batches int) {
 		b := message.NewBatch(cluster, message.Header{N: p.made, WallUS: int64(p.made)}, list)
 		p.execs = append(p.execs, consensus.Exec{
 			N: p.made, TimeUS: int64(p.made), Digest: b.Digest, Batch: b, Checkpoint: p.made%interval == 0, Answer: true,
+			Stable: (max(p.made, interval/2) - interval/2) / interval * interval,
 		})
 	}
 }
