@@ -165,9 +165,17 @@ func (t *transfer) pick(w want) (int, bool) {
 
 // mercy gives those that were left out another chance, now and then, when
 // nobody else is left: liars too, since the certificate says that a correct
-// replica has the state, so it may be the network that lied.
+// replica has the state, so it may be the network that lied. Before that a newer
+// target is tried.
 func (t *transfer) mercy() {
-	if len(t.asks) > 0 || t.e.tick < t.mercyAt {
+	usable := func(s source) bool { return s.usable() }
+	if len(t.asks) > 0 || slices.ContainsFunc(t.sources, usable) {
+		return
+	}
+	if t.newer != nil {
+		t.begin(t.newer)
+	}
+	if t.e.tick < t.mercyAt {
 		return
 	}
 	t.mercyAt = t.e.tick + answerTicks
@@ -181,7 +189,7 @@ func (t *transfer) mercy() {
 			pardon(&t.sources[i])
 		}
 		t.sources[t.e.cfg.Self].bad = true
-		if slices.ContainsFunc(t.sources, func(s source) bool { return s.usable() }) {
+		if slices.ContainsFunc(t.sources, usable) {
 			return
 		}
 	}
