@@ -63,9 +63,10 @@ func (r *Replica) followTail() {
 	r.fetchCommitted(r.execSent + 1)
 }
 
-// fetchCommitted asks everybody what is committed from number first on.
+// fetchCommitted asks everybody what is committed from number first on, as far
+// as there is room for the answers.
 func (r *Replica) fetchCommitted(first uint64) {
-	r.send(Everyone, &message.FetchCommitted{From: first, To: first + message.StatusSpan - 1})
+	r.send(Everyone, &message.FetchCommitted{From: first, To: first + min(r.c.Window, message.MaxCommitted) - 1})
 }
 
 // installState asks the host for the newest state that is proven, once.

@@ -51,7 +51,7 @@ func TestSection9_1_ASmallGapIsReplayed(t *testing.T) {
 	}
 	l.hear(0, &message.PrePrepare{Batch: batches[1]}) // not committed yet, but its body is here
 	l.hear(0, l.proof(4, crypto.Digest{5}))
-	l.want(l.ticks(int(l.Replica.c.RetryFirst)*3), "fetch-committed 1..64")
+	l.want(l.ticks(int(l.Replica.c.RetryFirst)*3), "fetch-committed 1..16")
 	for _, i := range []int{2, 3} {
 		var m message.Committed
 		for _, b := range batches {
