@@ -7,16 +7,20 @@ import (
 // A certificate proves that a quorum executed more than this replica did. The
 // low watermark follows it at once, and the replica votes above it as ever:
 // votes need bodies, not state. What lies below is made up for in one of two
-// ways (docs/protocol.md section 9). While the gap is small and the others
-// still have the batches, f+1 statements that they are committed replace the
-// log. Else the state itself is fetched, and the certificate says which.
+// ways (docs/protocol.md section 9). As long as the others still have the
+// batches, and this replica comes nearer, f+1 statements that they are committed
+// replace the log: so its history has no gap. Else the state itself is fetched,
+// and the certificate says which.
 
 // catchUp is how a replica that is behind goes on.
 type catchUp struct {
 	since      uint64 // tick of the last batch executed while behind, or of falling behind
-	askAt      uint64 // when to ask again what is committed below h
-	askEvery   uint64
 	executed   uint64 // lastExec at since
+	gap        uint64 // how far it was behind at gapAt
+	gapAt      uint64
+	askedAt    uint64 // when it last asked what is committed below h
+	askAt      uint64 // when to ask again; 0: it is not behind
+	askEvery   uint64
 	installing uint64 // checkpoint whose state was asked for, 0: none
 }
 
@@ -26,22 +30,16 @@ func (r *Replica) behind() bool { return r.h > r.lastExec }
 // fallBehind starts to catch up if the low watermark has passed what is known
 // to be committed here.
 func (r *Replica) fallBehind() {
-	if r.h <= r.execSent {
-		return
-	}
-	c := &r.catchUp
-	if c.askAt == 0 {
+	if c := &r.catchUp; r.h > r.execSent && c.askAt == 0 {
 		c.since, c.executed = r.tick, r.lastExec
+		c.gap, c.gapAt = r.h-r.lastExec, r.tick
 		c.askEvery = r.c.RetryFirst
-		c.askAt = r.tick + c.askEvery // most of it is on its way
-	}
-	if r.h-r.lastExec > r.c.Window {
-		r.installState()
+		c.askAt = r.tick + c.askEvery // most of it may be on its way
 	}
 }
 
-// followTail asks what is committed between the own state and the low
-// watermark. It gives that up for the state itself if nothing comes of it.
+// followTail replays what lies between the own state and the low watermark, and
+// turns to the state itself if nothing comes, or the others are faster.
 func (r *Replica) followTail() {
 	c := &r.catchUp
 	if r.h <= r.execSent {
@@ -50,17 +48,31 @@ func (r *Replica) followTail() {
 	}
 	if r.lastExec != c.executed {
 		c.since, c.executed = r.tick, r.lastExec
+		c.askEvery = r.c.RetryFirst
+		if s := r.peek(r.execSent + 1); (s == nil || !s.committed) && r.tick > c.askedAt+1 {
+			c.askAt = r.tick // all that was answered is done
+		}
 	}
-	if r.tick < c.askAt {
-		return
-	}
-	c.askEvery = min(2*c.askEvery, r.busyInterval())
-	c.askAt = r.tick + c.askEvery
-	if r.h-r.lastExec > r.c.Window || r.tick-c.since >= r.timeout()/2 {
+	if r.losesGround() || r.tick-c.since >= r.timeout()/2 {
 		r.installState()
-		return
 	}
-	r.fetchCommitted(r.execSent + 1)
+	if r.tick >= c.askAt {
+		c.askEvery = min(2*c.askEvery, r.busyInterval())
+		c.askedAt, c.askAt = r.tick, r.tick+c.askEvery
+		r.fetchCommitted(r.execSent + 1)
+	}
+}
+
+// losesGround looks, once in a timeout, whether the gap became smaller by an
+// eighth.
+func (r *Replica) losesGround() bool {
+	c := &r.catchUp
+	if r.tick-c.gapAt < r.timeout() {
+		return false
+	}
+	old := c.gap
+	c.gap, c.gapAt = r.h-r.lastExec, r.tick
+	return c.gap > old-old/8
 }
 
 // fetchCommitted asks everybody what is committed from number first on, as far

@@ -74,11 +74,45 @@ func TestSection9_1_ASmallGapIsReplayed(t *testing.T) {
 	}
 }
 
-func TestSection9_1_ALargeGapIsTransferred(t *testing.T) {
+// TestSection9_1_AGapThatGrowsIsTransferred: the replay works, but the others
+// are faster.
+func TestSection9_1_AGapThatGrowsIsTransferred(t *testing.T) {
 	l := newLab(t, 4, 1, nil)
-	l.want(l.hear(0, l.proof(20, crypto.Digest{5})), "install n20")
-	l.wantNone(l.ticks(100), "install")
-	l.want(l.hear(0, l.proof(24, crypto.Digest{5})), "install n24")
+	l.hear(0, l.proof(40, crypto.Digest{5}))
+	for n := uint64(1); ; n++ {
+		b := l.batch(n, "a", n)
+		for _, i := range []int{2, 3} {
+			l.hear(i, &message.Committed{Entries: []message.NDigest{{N: n, Digest: b.Digest}}})
+		}
+		l.hear(2, &message.Body{Batch: b})
+		l.hear(0, l.proof(40+8*n, crypto.Digest{5}))
+		if lines := l.ticks(20); has(lines, "install n") {
+			break
+		}
+		if n == 15 {
+			t.Fatalf("executed %d, stable is %d: still replaying", l.lastExec, l.h)
+		}
+	}
+	l.wantNone(l.ticks(20), "install n") // once is enough
+	l.want(l.hear(0, l.proof(1000, crypto.Digest{5})), "stable n1000")
+	l.want(l.ticks(int(l.Replica.c.Timeout)), "install n1000")
+}
+
+// TestSection9_1_ALargeGapIsReplayedWhileThatGains: so the history has no gap.
+func TestSection9_1_ALargeGapIsReplayedWhileThatGains(t *testing.T) {
+	l := newLab(t, 4, 1, nil)
+	l.hear(0, l.proof(200, crypto.Digest{5}))
+	for n := uint64(1); n <= 200; n++ {
+		b := l.batch(n, "a", n)
+		for _, i := range []int{2, 3} {
+			l.hear(i, &message.Committed{Entries: []message.NDigest{{N: n, Digest: b.Digest}}})
+		}
+		l.hear(2, &message.Body{Batch: b})
+		l.wantNone(l.ticks(5), "install n")
+	}
+	if l.lastExec != 200 {
+		t.Fatalf("executed %d", l.lastExec)
+	}
 }
 
 func TestSection9_1_AGapThatNobodyServesIsTransferred(t *testing.T) {
@@ -93,6 +127,7 @@ func TestSection9_3_AfterTheTransferTheReplicaGoesOn(t *testing.T) {
 	l.do(Input{Kind: InRequest, Group: makeGroup("b", 1), Source: Source{Alone: true}})
 	b := l.batch(21, "a", 3)
 	l.hear(0, l.proof(20, crypto.Digest{5}))
+	l.want(l.ticks(int(l.Replica.c.Timeout)), "install n20")
 	l.commit(21, b)
 	if l.lastExec != 0 {
 		t.Fatal("executed before the state was there")

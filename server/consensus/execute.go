@@ -20,7 +20,7 @@ func (r *Replica) tryExecute() {
 			Epoch: r.c.Epoch, N: s.n, View: s.committedView, TimeUS: s.timeUS,
 			Digest: s.committedDigest, Batch: b,
 			Checkpoint: s.n%r.c.Interval == 0, Stable: r.h,
-			Answer:     r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged,
+			Answer: r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged,
 		})
 	}
 }

@@ -1,12 +1,14 @@
 package consensus
 
 import (
+	"slices"
+
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
 )
 
-// wantBody notes that the body of d is missing at s. It is asked for only
-// after a while: most bodies are on their way.
+// wantBody notes that the body of d is missing at s. In the window it is asked
+// for only after a while: most bodies are on their way.
 func (r *Replica) wantBody(s *slot, d crypto.Digest) {
 	if s.want == d {
 		return
@@ -14,7 +16,10 @@ func (r *Replica) wantBody(s *slot, d crypto.Digest) {
 	if s.want.IsZero() {
 		r.wants++
 	}
-	s.want, s.wantAt = d, r.tick+r.c.RetryFirst
+	s.want, s.wantAt = d, r.tick
+	if s.n > r.h {
+		s.wantAt += r.c.RetryFirst
+	}
 }
 
 func (r *Replica) unwant(s *slot) {
@@ -36,16 +41,19 @@ func (r *Replica) askBodies() {
 			return
 		}
 		s.wantAt = r.tick + r.c.RetryFirst
-		if to := r.holder(s); len(ask[to]) < message.MaxFetch {
+		if to := r.holder(s); len(ask[to]) < maxAsk {
 			ask[to] = append(ask[to], s.want)
 		}
 	})
-	for to, d := range ask {
-		if len(d) > 0 {
+	for to, list := range ask {
+		for d := range slices.Chunk(list, message.MaxFetch) {
 			r.send(to, &message.FetchBody{Digests: d})
 		}
 	}
 }
+
+// maxAsk is how many bodies are asked of one replica at once.
+const maxAsk = 4 * message.MaxFetch
 
 // holder is the next replica to ask for the body that s wants: those that
 // prepared or committed it first, then anybody.
@@ -140,7 +148,7 @@ func (r *Replica) onFetchCommitted(from message.ReplicaID, m *message.FetchCommi
 // state sends statements of Committed for the numbers from..to, those whose
 // bit is set in skip left out.
 func (r *Replica) state(to message.ReplicaID, first, last, skip uint64) {
-	if below := min(last, r.h); first <= below && r.spend(to, 48) {
+	if below := min(last, r.h); first <= below && r.spend(to, 48*int(below-first+1)) {
 		r.out.Serves = append(r.out.Serves, Serve{To: to, First: first, Last: below})
 	}
 	var entries []message.NDigest

@@ -274,10 +274,10 @@ func TestReplicaThatLostItsMemoryStaysSilentAndSaysSo(t *testing.T) {
 // TestAReplicaBeyondTheLogFetchesTheState: a learner whose peers have dropped
 // what it lacks takes a certified state over, and follows from there.
 func TestAReplicaBeyondTheLogFetchesTheState(t *testing.T) {
-	c := replicatest.Start(t, 4, "ckpt_interval: 2\nstate_machine: kv\n")
+	c := replicatest.Start(t, 4, "ckpt_interval: 2\nstate_machine: kv\nhistory_bytes: 1 MiB\n")
 	put := func(n int) {
 		t.Helper()
-		value := strings.Repeat("v", 1+n*100)
+		value := strings.Repeat("v", 50_000+n*100)
 		if code, m := post(t, c.URL(0, "/request"), fmt.Sprintf(`{"id":[%d,%d],"data":"put k%d %s"}`, n%5, n, n%17, value)); code != 200 {
 			t.Fatal(code, m)
 		}
