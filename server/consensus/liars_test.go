@@ -59,3 +59,29 @@ func TestSection7_1_CheckpointVotesGoOnBetweenTwoViews(t *testing.T) {
 		t.Fatal("the own vote does not count")
 	}
 }
+
+// TestSection8_3_OneThatIsCutOffSuspectsNobody: it comes back to its view with
+// what its clients brought, and votes at once.
+func TestSection8_3_OneThatIsCutOffSuspectsNobody(t *testing.T) {
+	c := newCluster(t, 4, nil)
+	c.request(0, Source{}, "a", 1)
+	c.settle("the first request", func() bool { return c.live(1) })
+	c.request(3, Source{Alone: true}, "b", 1)
+	for end := c.tick + 5*c.nodes[3].Replica.c.Timeout; c.tick < end; {
+		for i := 0; i < len(c.queue); i++ {
+			if e := c.queue[i]; e.from == 3 || e.to == 3 {
+				c.queue = append(c.queue[:i], c.queue[i+1:]...)
+				i--
+			}
+		}
+		if len(c.queue) > 0 {
+			c.deliver(0)
+		} else {
+			c.ticks(1)
+		}
+	}
+	if nd := c.nodes[3]; nd.status != message.Normal || nd.views.asked != 0 {
+		t.Fatalf("%s, asked for view %d", nd.status, nd.views.asked)
+	}
+	c.settle("the second request", func() bool { return c.live(2) })
+}

@@ -58,9 +58,10 @@ type Replica struct {
 
 // peer is what a replica remembers of another.
 type peer struct {
-	seen              bool // a vote of it was seen in this epoch
-	answered          bool // it answered the question of 5.6
-	seenMe            bool // and saw a vote of this replica
+	heardAt           uint64 // tick of its last message
+	seen              bool   // a vote of it was seen in this epoch
+	answered          bool   // it answered the question of 5.6
+	seenMe            bool   // and saw a vote of this replica
 	highest           message.PQ
 	highestViewChange uint64
 	status            message.Status // the last one
@@ -146,6 +147,7 @@ func (r *Replica) onMessage(from message.ReplicaID, m message.Message) {
 		r.event(Event{Kind: EvRejected, Replica: from, Reason: FromSelf})
 		return
 	}
+	r.peers[from].heardAt = r.tick
 	switch m := m.(type) {
 	case *message.PrePrepare:
 		r.onPrePrepare(from, m)

@@ -64,6 +64,10 @@ func (r *Replica) expireView() {
 	if !r.busy() {
 		return
 	}
+	if !r.hearsQuorum() {
+		r.timers.progressed(r.tick) // it is this replica that is cut off, or was stopped
+		return
+	}
 	if r.tick >= r.timers.progress+r.timeout() {
 		r.suspect(NoProgress)
 		return
@@ -71,6 +75,20 @@ func (r *Replica) expireView() {
 	if since, ok := r.oldestWatched(); ok && r.tick >= max(since, r.views.installed)+fairFactor*r.timeout() {
 		r.suspect(Starved)
 	}
+}
+
+// hearsQuorum reports whether a quorum, this replica included, spoke within the
+// timeout. Whoever hears fewer has no reason to blame the primary, and could not
+// replace it; asking for a view alone would only keep it from voting until the
+// others change views too. [differs]
+func (r *Replica) hearsQuorum() bool {
+	heard := 1
+	for i := range r.peers {
+		if i != int(r.c.Self) && r.tick-r.peers[i].heardAt <= r.timeout() {
+			heard++
+		}
+	}
+	return heard >= r.q
 }
 
 // oldestWatched is when the oldest of the watched groups came. It is the
