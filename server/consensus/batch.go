@@ -20,12 +20,36 @@ func (r *Replica) propose() {
 		if inFlight >= r.c.Depth && !full {
 			return
 		}
+		if r.proposeAgain() {
+			continue
+		}
 		groups := r.gather()
 		if len(groups) == 0 && !r.probe.due {
 			return
 		}
 		r.proposeBatch(groups)
 	}
+}
+
+// proposeAgain proposes a batch of an earlier view again where as many different
+// ones were accepted as a replica may accept: another one would be refused, here
+// too.
+func (r *Replica) proposeAgain() bool {
+	s := r.peek(r.lastProposed + 1)
+	if s == nil || s.fresh() < M {
+		return false
+	}
+	var again *message.Batch
+	var view uint64
+	for _, e := range s.q {
+		if b := s.body(e.digest); b != nil && !e.selected && (again == nil || e.view >= view) {
+			again, view = b, e.view
+		}
+	}
+	assertf(again != nil, "no body of %d batches accepted at %d", len(s.q), s.n)
+	r.lastProposed++
+	r.preprepare(again)
+	return true
 }
 
 // mayPropose reports whether the next number may be used at all.
@@ -39,8 +63,10 @@ func (r *Replica) mayPropose() bool {
 		r.freshBytes+r.c.Limits.MaxBatchBytes <= r.c.WindowBytes
 }
 
-// gather takes groups for one batch: urged ones first, then by deficit round
-// robin over the clients, oldest first within a client.
+// gather takes groups for one batch by deficit round robin over the clients:
+// within a client those first that it asked for again, then oldest first. Were
+// they first among all clients, one that asks for everything twice would starve
+// the others.
 func (r *Replica) gather() (groups []crypto.GroupView) {
 	p := &r.pend
 	count, size := 0, 4
@@ -55,16 +81,10 @@ func (r *Replica) gather() (groups []crypto.GroupView) {
 		groups = append(groups, g.view)
 		return true
 	}
-	for p.urgent.Len() > 0 {
-		if !take(p.urgent.Front().Value.(*group)) {
-			return groups
-		}
-	}
 	for p.active.Len() > 0 {
 		c := p.active.Front().Value.(*client)
 		c.deficit += quantum
-		for c.queue.Len() > 0 {
-			g := c.queue.Front().Value.(*group)
+		for g := c.next(); g != nil; g = c.next() {
 			size := len(g.view.Raw)
 			if size > c.deficit {
 				p.active.MoveToBack(c.turn)
@@ -86,7 +106,11 @@ func (r *Replica) proposeBatch(groups []crypto.GroupView) {
 	r.lastProposed++
 	r.probe.due = false
 	r.timers.proposedUS = max(r.timers.proposedUS, r.wallUS)
-	b := message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups)
+	r.preprepare(message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups))
+}
+
+// preprepare proposes b.
+func (r *Replica) preprepare(b *message.Batch) {
 	var after PersistID
 	if r.started == 0 {
 		r.started = r.record(Record{Kind: RecStarted})

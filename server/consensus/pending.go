@@ -22,7 +22,6 @@ type pending struct {
 
 	all     list.List // of *group, in order of arrival
 	watched list.List // of *group: those whose execution this replica waits for, the one it waits for longest first
-	urgent  list.List // of *group: urged ones, proposed ahead of all others
 	active  list.List // of *client with queued groups, in round-robin order
 	ready   struct {  // what is queued, that is, not in a batch in flight
 		requests, bytes int
@@ -39,7 +38,8 @@ type client struct {
 	bytes   int    // of its groups brought to this replica
 	minOwn  uint64 // no pending number lies below it
 
-	queue   list.List     // of *group
+	urgent  list.List     // of *group: urged ones, ahead of the client's others, not of other clients
+	queue   list.List     // of *group: the rest
 	turn    *list.Element // in active; nil: nothing is queued
 	deficit int
 
@@ -61,7 +61,7 @@ type group struct {
 
 	age   *list.Element // in all
 	watch *list.Element // in watched; nil: nobody waits for its execution here
-	place *list.Element // in its client's queue, or in urgent; nil: not queued
+	place *list.Element // in its client's queue or urgent; nil: not queued
 }
 
 func (p *pending) init(c *Config) {
@@ -110,6 +110,18 @@ func (p *pending) forgetWindows() {
 		c.known, c.low = false, 0
 		p.forget(c)
 	}
+}
+
+// next is the client's group to be proposed first, or nil.
+func (c *client) next() *group {
+	e := c.urgent.Front()
+	if e == nil {
+		e = c.queue.Front()
+	}
+	if e == nil {
+		return nil
+	}
+	return e.Value.(*group)
 }
 
 // closed reports whether number is executed or below the window.
@@ -169,12 +181,12 @@ func (p *pending) enqueue(g *group) {
 	}
 	p.ready.requests += g.view.Count
 	p.ready.bytes += len(g.view.Raw) + 4
-	if g.urged {
-		g.place = p.urgent.PushBack(g)
-		return
-	}
 	c := g.client
-	g.place = c.queue.PushBack(g)
+	if g.urged {
+		g.place = c.urgent.PushBack(g)
+	} else {
+		g.place = c.queue.PushBack(g)
+	}
 	if c.turn == nil {
 		c.turn = p.active.PushBack(c)
 	}
@@ -188,10 +200,10 @@ func (p *pending) dequeue(g *group) {
 	p.ready.requests -= g.view.Count
 	p.ready.bytes -= len(g.view.Raw) + 4
 	c := g.client
-	p.urgent.Remove(g.place) // a no-op if it is in the client's queue
+	c.urgent.Remove(g.place) // a no-op if it is in the other list
 	c.queue.Remove(g.place)
 	g.place = nil
-	if c.turn != nil && c.queue.Len() == 0 {
+	if c.turn != nil && c.next() == nil {
 		p.active.Remove(c.turn)
 		c.turn, c.deficit = nil, 0
 	}

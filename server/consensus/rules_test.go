@@ -364,24 +364,48 @@ func TestSection4_2_PrimaryVotesExplicitlyOnceDurable(t *testing.T) {
 	}
 }
 
-func TestSection4_2_UrgedFirstThenRoundRobin(t *testing.T) {
-	l := newLab(t, 4, 0, func(c *Config) { c.Limits.MaxBatch = 3 })
+// TestSection4_2_UrgedFirstWithinTheirClient: among clients it is turn by turn,
+// whatever they urge. (Found by the simulator, L7.)
+func TestSection4_2_UrgedFirstWithinTheirClient(t *testing.T) {
+	l := newLab(t, 4, 0, func(c *Config) { c.Limits.MaxBatch, c.ClientWindow = 300, 1024 })
 	l.do(Input{Kind: InRequest, Group: makeGroup("x", 1)}) // in flight
-	for x := range uint64(3) {
-		l.do(Input{Kind: InRequest, Group: makeGroup("flood", x)})
-		l.step(Input{Kind: InRequest, Group: makeGroup("flood", x+10)})
+	for x := range uint64(200) {
+		l.step(Input{Kind: InRequest, Group: makeGroup("flood", x), Source: Source{Retry: true}})
 	}
-	l.step(Input{Kind: InRequest, Group: makeGroup("late", 1), Source: Source{Retry: true}})
+	l.step(Input{Kind: InRequest, Group: makeGroup("a", 1)})
+	l.step(Input{Kind: InRequest, Group: makeGroup("a", 2), Source: Source{Retry: true}})
+	l.step(Input{Kind: InRequest, Group: makeGroup("b", 1)})
 	l.lastCommitted = l.lastProposed // as if it were
-	r := l.Replica
 	var out Effects
-	r.out = &out
-	var got []string
-	for _, g := range r.gather() {
-		got = append(got, string(g.Client))
+	l.Replica.out = &out
+	place := map[string]int{}
+	for i, g := range l.gather() {
+		if name := fmt.Sprint(string(g.Client), g.FirstNumber()); place[name] == 0 {
+			place[name] = i + 1
+		}
 	}
-	if len(got) != 3 || got[0] != "late" {
-		t.Fatalf("gathered %v", got)
+	if place["a2"] == 0 || place["a2"] > place["a1"] {
+		t.Fatalf("urged 2 at %d, 1 at %d", place["a2"], place["a1"])
+	}
+	if last := place["flood199"]; place["b1"] == 0 || place["b1"] > last {
+		t.Fatalf("b at %d, the end of the flood at %d", place["b1"], last)
+	}
+}
+
+func TestSection3_3_APrimaryProposesAgainWhereItMayAcceptNoOther(t *testing.T) {
+	l := newLab(t, 4, 0, nil)
+	var last crypto.Digest
+	for view := range uint64(2) { // two batches at 1 that were not ordered
+		l.do(Input{Kind: InRequest, Group: makeGroup("a", view+1)})
+		s := l.slot(1)
+		last = s.digest
+		s.leaveView()
+		l.freshBytes, l.lastProposed = 0, 0
+		l.view, l.views.asked = 4*(view+1), 4*(view+1)
+	}
+	l.want(l.do(Input{Kind: InRequest, Group: makeGroup("a", 3)}), fmt.Sprintf("send all: pre-prepare v8 n1 %s", last))
+	if s := l.slot(1); s.fresh() != M {
+		t.Fatalf("%d fresh digests", s.fresh())
 	}
 }
 

@@ -77,14 +77,14 @@ func (r *Replica) expireView() {
 	}
 }
 
-// hearsQuorum reports whether a quorum, this replica included, spoke within the
-// timeout. Whoever hears fewer has no reason to blame the primary, and could not
+// hearsQuorum reports whether a quorum, this replica included, spoke within half
+// the timeout. Whoever hears fewer has no reason to blame the primary, and could not
 // replace it; asking for a view alone would only keep it from voting until the
 // others change views too. [differs]
 func (r *Replica) hearsQuorum() bool {
 	heard := 1
 	for i := range r.peers {
-		if i != int(r.c.Self) && r.tick-r.peers[i].heardAt <= r.timeout() {
+		if i != int(r.c.Self) && r.tick-r.peers[i].heardAt <= r.timeout()/2 {
 			heard++
 		}
 	}

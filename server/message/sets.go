@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// checkSets checks what the sets P and Q of a view change say (section 3.7),
+// CheckSets checks what the sets P and Q of a view change say (section 3.7),
 // signature and certificate apart: entries of the window and of lower views,
 // at most one of P and perNumber of Q at a number, and each of P covered by
 // one of Q. Whoever breaks a rule lies, and counts for nothing.
-func (m *ViewChange) checkSets(window uint64, perNumber int) error {
+func (m *ViewChange) CheckSets(window uint64, perNumber int) error {
 	if m.NewView == 0 {
 		return fmt.Errorf("view change of replica %d: to view 0, which needs none", m.Replica)
 	}

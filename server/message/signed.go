@@ -174,7 +174,7 @@ func (v *Verifier) ViewChange(m *ViewChange) error {
 	if err := v.verify(crypto.TagViewChange, m.Replica, m.Epoch, m.Incarnation, m.AppendSigned(nil), m.Signature[:]); err != nil {
 		return fmt.Errorf("view change to %d: %w", m.NewView, err)
 	}
-	if err := m.checkSets(v.Window, v.PerNumber); err != nil {
+	if err := m.CheckSets(v.Window, v.PerNumber); err != nil {
 		return err
 	}
 	return v.Certificate(&m.Certificate)

@@ -1,0 +1,5 @@
+package sim
+
+import "flag"
+
+var liarSeeds = flag.Int("liarseeds", 3, "")
