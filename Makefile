@@ -5,7 +5,7 @@ BUF      := go tool -modfile=tools/go.mod buf
 FUZZTIME ?= 500000x
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint generate breaking vuln fuzz ci run
+.PHONY: help build test race lint generate breaking vuln fuzz sim mutations faults ci run
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,15 @@ vuln: ## known vulnerabilities, without asking a server
 
 fuzz: ## every fuzz target, FUZZTIME inputs each (500000x unless given)
 	FUZZTIME=$(FUZZTIME) bash .ci/run fuzz
+
+sim: ## clusters from seeds: SEEDS=20000 of them from FIRST=0 on, or FOR=10m
+	go run ./server/sim/explore $(if $(FOR),-for $(FOR),-seeds $(or $(SEEDS),20000)) -first $(or $(FIRST),0)
+
+mutations: ## switch off one rule after the other, and see the simulator notice
+	go run ./server/sim/mutate
+
+faults: ## real processes under load, killed, stopped, cut off (Linux, root)
+	go -C tools run ./faults
 
 ci: ## all that a change must pass
 	bash .ci/run
