@@ -18,7 +18,7 @@ import (
 //	            the others, and votes for both
 //	silent      says nothing to replica 0, or to the last one if it is that
 //	votes       votes for digests that nobody proposed, and claims to be far ahead
-//	starve      never proposes what the client "victim" asks for
+//	starve      never proposes what the client PBFT_VICTIM asks for
 //	replies     answers clients and other replicas with wrong results
 //	state       gives wrong pieces of state
 //
@@ -30,10 +30,10 @@ type liar struct {
 	other   map[uint64]*message.Batch // equivocate: what the second half gets, by number
 }
 
-const (
-	lying  = true
-	victim = "victim"
-)
+const lying = true
+
+// victim is the client that is starved.
+func victim() string { return os.Getenv("PBFT_VICTIM") }
 
 func (l *liar) init(r *Replica) { l.self, l.n, l.cluster = r.o.Index, len(r.cfg.Nodes), r.cluster }
 
@@ -121,10 +121,10 @@ func (l *liar) deaf(in *consensus.Input) bool {
 		return false
 	}
 	if in.Kind == consensus.InRequest {
-		return string(in.Group.Client) == victim
+		return string(in.Group.Client) == victim()
 	}
 	m, ok := in.Msg.(*message.Relay)
-	return ok && string(m.Group.Client) == victim
+	return ok && string(m.Group.Client) == victim()
 }
 
 // block falsifies what clients are told of a batch.

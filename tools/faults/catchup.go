@@ -1,0 +1,74 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// caughtUp waits until replica i has executed what the others had a moment ago,
+// and tells how long that took.
+func (c *cluster) caughtUp(ctx context.Context, i int) (time.Duration, error) {
+	begin := time.Now()
+	before := ^uint64(0) // of the others, at the poll before
+	var own, first uint64
+	for time.Since(begin) < catchUpTimeout {
+		var others uint64
+		for j := range c.procs {
+			s, err := c.status(ctx, j)
+			switch {
+			case err != nil:
+			case j == i:
+				own = s.LastExecuted
+			default:
+				others = max(others, s.LastExecuted)
+			}
+		}
+		if first == 0 {
+			first = own
+		}
+		if own >= before {
+			return time.Since(begin), nil
+		}
+		before = others
+		if err := sleep(ctx, pollEvery); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("replica %d did not catch up within %v: it executed batches %d to %d, the others are at %d", i, catchUpTimeout, first, own, before)
+}
+
+// settle waits until all replicas that are present have executed the same and
+// returns the highest view.
+func (c *cluster) settle(ctx context.Context) (view uint64, err error) {
+	var said string
+	for end := time.Now().Add(catchUpTimeout); time.Now().Before(end); {
+		var lines []string
+		var last *replicaStatus
+		same := true
+		for _, i := range c.present() {
+			s, err := c.status(ctx, i)
+			if err != nil {
+				same = false
+				lines = append(lines, fmt.Sprintf("replica %d: %v", i, err))
+				continue
+			}
+			view = max(view, s.View)
+			lines = append(lines, strings.TrimSpace(fmt.Sprintf("replica %d executed %d in view %d, %s %s", i, s.LastExecuted, s.View, s.Status, s.Reason)))
+			same = same && s.Status == normal && (last == nil || s.LastExecuted == last.LastExecuted && s.View == last.View)
+			last = s
+		}
+		now := strings.Join(lines, "; ")
+		if same && now == said { // twice: nothing is on its way
+			return view, nil
+		}
+		said = now
+		if err := sleep(ctx, pollEvery); err != nil {
+			return view, err
+		}
+	}
+	return view, fmt.Errorf("replicas still differ %v after the load: %s", catchUpTimeout, said)
+}
