@@ -54,7 +54,7 @@ func (m *mutation) catch(seeds int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	overlay, err := m.overlay(dir)
 	if err != nil {
 		return "", err
