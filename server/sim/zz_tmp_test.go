@@ -1,5 +1,0 @@
-package sim
-
-import "flag"
-
-var liarSeeds = flag.Int("liarseeds", 3, "")
