@@ -104,17 +104,7 @@ func (t *transfer) lacking(from int, n uint64) {
 		t.begin(t.newer)
 		return
 	}
-	for i := 0; i < len(t.asks); {
-		if a := t.asks[i]; a.to == from {
-			t.end(a)
-			i = 0
-			continue
-		}
-		i++
-	}
-	if !t.proven {
-		t.restart()
-	}
+	t.giveUp(from)
 }
 
 // onNodes takes leaves; they are verified when all are there.

@@ -305,8 +305,13 @@ func (t *transfer) blame(liar int, why error) {
 		t.e.blamed = t.e.blamed[:0]
 	}
 	t.e.blamed = append(t.e.blamed, fmt.Errorf("state %d of replica %d: %w", t.cert.N(), liar, why))
+	t.giveUp(liar)
+}
+
+// giveUp asks others for what a source was asked for.
+func (t *transfer) giveUp(from int) {
 	for i := 0; i < len(t.asks); {
-		if a := t.asks[i]; a.to == liar {
+		if a := t.asks[i]; a.to == from {
 			t.end(a)
 			i = 0
 			continue
