@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
@@ -219,8 +220,8 @@ func (r *Replica) keepEarly(from message.ReplicaID, m *message.PrePrepare) bool 
 // install enters the view in work.
 func (r *Replica) install(view uint64) {
 	a := r.workFor(view)
-	if a == nil || a.chosen == nil || view < r.views.asked {
-		return // a higher view was asked for meanwhile
+	if a == nil || a.chosen == nil || view < r.views.asked || r.choseAbove(view) {
+		return // a higher view was asked for meanwhile, or is about to be installed
 	}
 	x := a.chosen
 	r.view, r.views.asked, r.top = view, view, x.top
@@ -243,6 +244,11 @@ func (r *Replica) install(view uint64) {
 	}
 	r.timers.progressed(r.tick)
 	r.sendStatus(false)
+}
+
+// choseAbove reports whether the record of a higher view is on its way.
+func (r *Replica) choseAbove(view uint64) bool {
+	return slices.ContainsFunc(r.views.work, func(a *assembly) bool { return a != nil && a.chosen != nil && a.m.View > view })
 }
 
 // leaveView forgets what belongs to the view before.
