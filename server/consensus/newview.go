@@ -160,6 +160,9 @@ func (r *Replica) askFor(a *assembly) {
 // tryInstall checks a new view against its view changes, once all are there:
 // deciding on them must give what the primary signed.
 func (r *Replica) tryInstall(a *assembly) {
+	if r.choseAbove(a.m.View) {
+		return // records of new views rise
+	}
 	for _, m := range a.set {
 		if m == nil {
 			return
