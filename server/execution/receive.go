@@ -54,8 +54,8 @@ func (t *transfer) satisfied(w want) {
 	t.pending--
 	if a.wants--; a.wants == 0 {
 		t.end(a)
+		t.sources[a.to].late = 0
 	}
-	t.sources[a.to].late = 0
 }
 
 // from reports whether w was asked of the replica.
@@ -182,7 +182,6 @@ func (t *transfer) onPiece(from int, m *message.Piece) {
 		return
 	}
 	a := t.waiting[w]
-	a.at = t.e.tick
 	a.bytes += len(m.Data) + pieceOverhead
 	data := m.Data
 	if len(have) > 0 || uint64(len(data)) < m.Size {

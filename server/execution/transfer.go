@@ -70,13 +70,14 @@ type part struct {
 }
 
 const (
-	maxAsks     = 8                    // questions on their way
-	asksPerPeer = 4                    // to one source
-	answerTicks = 100                  // how long an answer may take
-	tooLate     = 3                    // late answers in a row after which a source is left out
-	maxPiece    = 256 << 20            // bytes of a piece, and of all that are not whole
-	maxBlamed   = 64                   // complaints that nobody fetched
-	manifest    = message.Component(0) // want for the manifest
+	maxAsks      = 8                    // questions on their way
+	asksPerPeer  = 4                    // to one source
+	answerTicks  = 100                  // how long an answer may take, beside a tick for each
+	bytesPerTick = 4 << 10              // so many bytes of it: who drips is late
+	tooLate      = 3                    // late answers in a row after which a source is left out
+	maxPiece     = 256 << 20            // bytes of a piece, and of all that are not whole
+	maxBlamed    = 64                   // complaints that nobody fetched
+	manifest     = message.Component(0) // want for the manifest
 )
 
 // Install begins to fetch the state that a certificate proves, from the other
@@ -282,7 +283,7 @@ func (t *transfer) end(a *ask) {
 func (t *transfer) expire() {
 	for i := 0; i < len(t.asks); {
 		a := t.asks[i]
-		if t.e.tick-a.at < answerTicks {
+		if t.e.tick-a.at < answerTicks+uint64(a.bytes/bytesPerTick) {
 			i++
 			continue
 		}

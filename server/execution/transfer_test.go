@@ -303,6 +303,12 @@ func TestSection9_LiarsAreLeftOut(t *testing.T) {
 			}
 			return m
 		},
+		"dripping": func(m message.Message) message.Message {
+			if m, ok := m.(*message.Piece); ok && m.Index%100 != 0 {
+				return nil
+			}
+			return m
+		},
 		"has nothing": func(m message.Message) message.Message {
 			switch m.(type) {
 			case *message.Piece, *message.Nodes, *message.Manifest:
