@@ -25,7 +25,7 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 3000, "most seeds for each mutation")
+	seeds := flag.Int("seeds", 6000, "most seeds for each mutation")
 	flag.Parse()
 	failed := 0
 	for _, m := range mutations {
