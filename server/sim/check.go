@@ -82,7 +82,7 @@ type replicaState struct {
 	ledger   map[fact]crypto.Digest      // what is durable
 	waiting  []batchOfRecords            // what is not yet
 	proposed map[[2]uint64]crypto.Digest // by view and number
-	newView  *message.NewView            // the one of its last record
+	newViews map[uint64]*message.NewView // by view, those of its records: one turn may hold several
 	saw      uint64                      // replicas of which it got a vote, one bit each
 	sawBy    int                         // at its loss: correct replicas that had got a vote of it
 	windows  map[string]uint64           // low by client

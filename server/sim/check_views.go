@@ -12,8 +12,8 @@ func (k *checker) entered(h *host, view uint64) {
 		return // a learner follows others
 	}
 	s := &k.of[h.id]
-	nv := s.newView
-	if nv == nil || nv.View != view {
+	nv := s.newViews[view]
+	if nv == nil {
 		k.fail("I10", "replica %d enters view %d without a record of its new view", h.id, view)
 		return
 	}

@@ -104,7 +104,11 @@ func (k *checker) persisted(h *host, id consensus.PersistID, records []consensus
 		case consensus.RecStable:
 			k.certified(h, r.N, r.Certificate)
 		case consensus.RecNewView:
-			s.newView = r.Msg.(*message.NewView)
+			if s.newViews == nil {
+				s.newViews = make(map[uint64]*message.NewView)
+			}
+			nv := r.Msg.(*message.NewView)
+			s.newViews[nv.View] = nv
 		}
 	}
 }
