@@ -85,3 +85,28 @@ func TestSection8_3_OneThatIsCutOffSuspectsNobody(t *testing.T) {
 	}
 	c.settle("the second request", func() bool { return c.live(2) })
 }
+
+// TestSection7_6_TwoNewViewsOfOneViewHaltNobody: B28. One ends below 1, and what
+// was proposed there is committed among those who entered by it; the other one
+// has the null batch at 1. (Found by the simulator, B28.)
+func TestSection7_6_TwoNewViewsOfOneViewHaltNobody(t *testing.T) {
+	l := newLab(t, 4, 3, nil)
+	q := func(m *message.ViewChange) { m.Q = []message.PQ{{N: 1, Digest: crypto.Digest{7}}} }
+	set := []*message.ViewChange{l.viewChange(0, 1, q), l.viewChange(1, 1, q), l.viewChange(2, 1, nil)}
+	for _, vc := range set {
+		l.hear(int(vc.Replica), vc)
+	}
+	b := l.batch(1, "a", 1)
+	for i := range 3 {
+		l.hear(i, &message.Commit{View: 1, N: 1, Digest: b.Digest})
+	}
+	lines := l.hear(1, l.newView(1, set...))
+	l.want(lines, "event view 1", "equivocation of 1 at n1")
+	l.wantNone(lines, "halt", "send all: prepare v1 n1")
+	l.want(l.hear(0, &message.Body{Batch: b}), "execute n1")
+}
+
+func TestSection3_4_AVoteOfTheLastViewOfAllIsNoVote(t *testing.T) {
+	l := newLab(t, 4, 1, nil)
+	l.want(l.hear(2, &message.Prepare{View: 1<<64 - 1, N: 1, Digest: crypto.Digest{1}}), "wrong_view")
+}

@@ -235,9 +235,7 @@ func (r *Replica) install(view uint64) {
 	r.setStatus(message.Normal, fmt.Sprintf("view %d, replica %d is primary", view, r.primary()))
 	r.event(Event{Kind: EvNewView, N: view})
 	for i := range x.chosen {
-		if !r.take(x.h+1+uint64(i), x.chosen[i].digest) {
-			return
-		}
+		r.take(x.h+1+uint64(i), x.chosen[i].digest)
 	}
 	r.lastProposed, r.probe.due = x.top, false
 	r.handOver()
@@ -263,27 +261,29 @@ func (r *Replica) leaveView() {
 }
 
 // take accepts what the new view chose at n. It is prepared again even if it
-// was executed: others may need the vote. It reports false if the replica had
-// to halt.
-func (r *Replica) take(n uint64, d crypto.Digest) bool {
+// was executed: others may need the vote.
+//
+// Another digest than the committed one proves nothing against more than f
+// replicas: a lying primary can sign two new views of one view, one of which
+// ends below n, and a fresh batch there may be committed among those who
+// entered by that one. So this replica does not vote at n, and goes on.
+func (r *Replica) take(n uint64, d crypto.Digest) {
 	if !r.inWindow(n) {
-		return true
+		return
 	}
 	s := r.slot(n)
 	if s.committed && s.committedDigest != d {
-		r.halt(fmt.Sprintf("agreement violated at %d: %s is committed, view %d chose %s; more than %d replicas are faulty",
-			n, s.committedDigest.Hex(), r.view, d.Hex(), r.f))
-		return false
+		r.event(Event{Kind: EvEquivocation, Replica: message.ReplicaID(r.primary()), N: n})
+		return
 	}
 	s.accepted, s.digest = true, d
 	s.selectQ(d, r.view)
 	r.highest, r.due = max(r.highest, n), max(r.due, n)
 	if d != r.nullDigest(n) && s.body(d) == nil {
 		r.wantBody(s, d)
-		return true
+		return
 	}
 	r.voteSelected(s)
-	return true
 }
 
 // voteSelected prepares what the new view chose, once its body is there.

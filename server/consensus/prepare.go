@@ -99,6 +99,10 @@ func (r *Replica) admitVote(from message.ReplicaID, n uint64) (*slot, bool) {
 
 // keepVote stores a vote and reports whether it is news.
 func (r *Replica) keepVote(votes []ballot, from message.ReplicaID, v ballot, n uint64) bool {
+	if v.gen == 0 { // of the last view that a number can name, which nobody reaches
+		r.reject(from, WrongView, n)
+		return false
+	}
 	switch why := store(votes, from, v); why {
 	case OK:
 		return true
