@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var liarSeedsFlag = flag.Int("liarseeds", 3, "how many seeds TestLiarsB runs for each lie and size")
+var liarSeedsFlag = flag.Int("liarseeds", 4, "how many seeds TestLiarsB runs for each lie and size; each lie needs a few to be told")
 
 // liesB are the lies about views, checkpoints, state, statements, replies and
 // status, and what must happen if they are told: counts of Coverage.
