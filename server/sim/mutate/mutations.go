@@ -46,7 +46,7 @@ var mutations = []mutation{
 	}},
 	{id: "m16", what: "a new view installed although a higher one was asked for", patches: []patch{
 		{newViewFile, "	case m.View <= r.view || m.View < r.views.asked:\n", "	case m.View <= r.view:\n"},
-		{newViewFile, "a.chosen == nil || view < r.views.asked {", "a.chosen == nil {"},
+		{newViewFile, "a.chosen == nil || view < r.views.asked ||", "a.chosen == nil ||"},
 	}},
 	{id: "m17", what: "condition A1 skipped", patches: []patch{
 		{decideFile, "d.conditionA1(n, e) && d.conditionA2(n, e)", "d.conditionA2(n, e)"},
