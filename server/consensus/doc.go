@@ -14,7 +14,8 @@
 // longer undo it; it sends Sends in order, those with After set not before
 // that batch is durable; it executes Execs strictly in order and reports each
 // by InExecuted; it digests the state where Exec.Checkpoint is set and reports
-// by InCheckpointReady. The host authenticates: a message comes with the
+// by InCheckpointReady. For Install it fetches the certified state from others,
+// verifies it, and reports it by InStateInstalled. The host authenticates: a message comes with the
 // sender that its channel proved, parsed, and with all signatures in it
 // verified, nested ones too.
 //
@@ -24,9 +25,10 @@
 //	Normal-case operation, 4.2        batch.go, preprepare.go, prepare.go, commit.go, log.go
 //	Execution and agreed time         execute.go
 //	Garbage collection, 4.3           checkpoint.go
-//	View changes, 4.4                 views.go, newview.go, suspicion.go
+//	View changes, 4.4                 views.go, newview.go, suspicion.go, complaint.go
 //	The new view's content, TOCS fig. decide.go
 //	Retransmission                    status.go, fetch.go, timer.go
+//	State transfer                    catchup.go; the state itself is the host's
 //	Quorums and certificates          quorum.go
 //
 // # What differs from the paper

@@ -58,7 +58,7 @@ func (t *transfer) satisfied(w want) {
 	}
 }
 
-// from reports whether w was asked of the replica.
+// asked reports whether w was asked of the replica.
 func (t *transfer) asked(w want, from int) bool {
 	a := t.waiting[w]
 	return a != nil && a.to == from
