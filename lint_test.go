@@ -39,11 +39,12 @@ var mayImport = map[string][]string{
 	"server/message":          {"crypto"},
 	"server/replica":          {"config", "crypto", "gen/...", "server/...", "wire/..."}, // gen: it fills in the admin service's answers
 	"server/replica/...":      {"config", "gen/...", "server/replica"},                   // clusters for tests
-	"server/sim":              {"crypto", "server/consensus", "server/execution", "server/message", "server/statemachine/..."},
+	"server/sim":              {"crypto", "server/consensus", "server/execution", "server/message", "server/statemachine/...", "server/storage/..."},
 	"server/sim/...":          {"server/sim"}, // programs that run it
 	"server/statemachine":     {},
 	"server/statemachine/...": {"server/statemachine"},
-	"server/storage":          {"crypto", "server/consensus", "server/message"},
+	"server/storage":          {"config", "crypto", "server/consensus", "server/message", "server/storage/..."},
+	"server/storage/...":      {"crypto", "server/consensus", "server/message", "server/storage/file"},
 	"server/transport":        {"config", "crypto", "gen/...", "server/message", "wire/..."},
 }
 

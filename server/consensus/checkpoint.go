@@ -58,6 +58,9 @@ func (r *Replica) onCheckpointReady(s *message.State) {
 	}
 	m.Signature = r.sign(crypto.TagCheckpoint, m.AppendSigned(nil))
 	v := r.ckpt.at(s.N)
+	if !r.sameVote(v, digest) {
+		return
+	}
 	v.own = m
 	r.voteCheckpoint(v)
 }

@@ -65,7 +65,7 @@ func (r *Replica) learn(s *slot, d crypto.Digest, view uint64) {
 	}
 	s.committed, s.committedDigest, s.committedView = true, d, view
 	r.highest, r.due = max(r.highest, s.n), max(r.due, s.n)
-	r.record(Record{Kind: RecCommitted, N: s.n, Digest: d})
+	r.record(Record{Kind: RecCommitted, N: s.n, View: view, Digest: d})
 	if s.body(d) == nil && d != r.nullDigest(s.n) {
 		r.wantBody(s, d)
 	}

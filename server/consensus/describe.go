@@ -60,6 +60,7 @@ func Describe(m message.Message) string {
 var recordNames = map[RecordKind]string{
 	RecAccept: "accept", RecPrepared: "prepared", RecCommitted: "committed", RecViewChange: "view-change",
 	RecNewView: "new-view", RecCheckpoint: "checkpoint", RecStable: "stable", RecStarted: "started", RecSeen: "seen",
+	RecBody: "body", RecJoined: "joined", RecLost: "lost",
 }
 
 // Describe gives the effects, one line each, in the order of the contract.

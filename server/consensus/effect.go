@@ -47,30 +47,35 @@ func (e *Effects) Reset() {
 	}
 }
 
-// RecordKind says what a record says.
+// RecordKind says what a record says. The values are a format.
 type RecordKind uint8
 
 // The records R1 to R8 of docs/protocol.md; R9, the application's state, is
 // written by execution.
 const (
-	RecAccept     RecordKind = 1 // R1: Digest accepted at N in View, with Batch
-	RecPrepared   RecordKind = 2 // R2: prepared for Digest at N in View
-	RecCommitted  RecordKind = 3 // R3: Digest is committed at N
-	RecViewChange RecordKind = 4 // R4: Msg was signed for View
-	RecNewView    RecordKind = 5 // R5: View was installed by Msg
-	RecCheckpoint RecordKind = 6 // R6: own vote Msg
-	RecStable     RecordKind = 7 // R7: Certificate; everything up to N may go
-	RecStarted    RecordKind = 8 // R8: proposed in this incarnation
-	RecSeen       RecordKind = 9 // R8: Replica voted in this epoch
+	RecAccept     RecordKind = 1  // R1: Digest accepted at N in View; Batch unless its body was recorded before, or is null
+	RecPrepared   RecordKind = 2  // R2: prepared for Digest at N in View
+	RecCommitted  RecordKind = 3  // R3: Digest is committed at N; View is that of its commits, as far as known
+	RecViewChange RecordKind = 4  // R4: Msg was signed for View
+	RecNewView    RecordKind = 5  // R5: View was installed by Msg, which names Set
+	RecCheckpoint RecordKind = 6  // R6: own vote Msg at N
+	RecStable     RecordKind = 7  // R7: Certificate; everything up to N may go
+	RecStarted    RecordKind = 8  // R8: proposed in this incarnation
+	RecSeen       RecordKind = 9  // R8: Replica voted in this epoch
+	RecBody       RecordKind = 10 // R3: Batch, with Digest at N, which was committed without having been accepted here
+	RecJoined     RecordKind = 11 // R8: this replica takes part: it is new, or it was let in
+	RecLost       RecordKind = 12 // R8: peers hold votes of it that its disk lost: it never votes again
 )
 
 // Record is one fact that must survive a crash.
 type Record struct {
 	Kind        RecordKind
+	Selected    bool // R1: by a new view
 	N, View     uint64
 	Digest      crypto.Digest
 	Batch       *message.Batch
-	Msg         message.Message
+	Msg         message.Message       // *ViewChange, *NewView or *Checkpoint
+	Set         []*message.ViewChange // parallel to the new view's references
 	Certificate *message.Certificate
 	Replica     message.ReplicaID
 }

@@ -14,15 +14,25 @@ func (r *Replica) tryExecute() {
 		if b == nil && s.committedDigest != r.nullDigest(s.n) {
 			return
 		}
+		if b := s.unrecorded(s.committedDigest); b != nil {
+			r.record(Record{Kind: RecBody, N: s.n, Digest: b.Digest, Batch: b})
+		}
 		r.execSent++
 		s.timeUS = r.agreedTime(b)
 		r.out.Execs = append(r.out.Execs, Exec{
 			Epoch: r.c.Epoch, N: s.n, View: s.committedView, TimeUS: s.timeUS,
 			Digest: s.committedDigest, Batch: b,
 			Checkpoint: s.n%r.c.Interval == 0, Stable: r.h,
-			Answer: r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged,
+			Answer: r.answers(s.n),
 		})
 	}
+}
+
+// answers reports whether this replica replies to the clients of the batch at
+// n. What it executes again after a restart it may have answered before; who did
+// not get that asks again.
+func (r *Replica) answers(n uint64) bool {
+	return r.status != message.Learner && r.status != message.Starting && !r.ckpt.diverged && n > r.restart.replay
 }
 
 // agreedTime is the time that the operations of the next batch see: the

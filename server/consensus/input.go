@@ -24,6 +24,7 @@ const (
 	InComplaint                            // a client asks for a view change
 	InDrain                                // the host wants to stop
 	InConnected                            // From: a link to a peer came up
+	InStart                                // the first input: the host is ready for effects
 	InStateInstalled                       // State, Executed.Windows: the state that Install asked for is in place
 )
 

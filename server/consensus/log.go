@@ -23,7 +23,7 @@ type slot struct {
 	// All views.
 	p      message.PQ // prepared entry of the highest view; N 0: none
 	q      []qEntry   // digests pre-prepared here
-	bodies []*message.Batch
+	bodies []heldBody
 
 	// One vote per sender, that of its highest view; view+1 in ballot, 0 none.
 	prepares, commits []ballot
@@ -37,6 +37,13 @@ type slot struct {
 	want     crypto.Digest // body that is missing
 	wantAt   uint64        // tick at which to ask for it
 	wantNext int           // voter to ask next
+}
+
+// heldBody is a batch of the log. Recorded, it survives a crash together with
+// what was recorded of its digest.
+type heldBody struct {
+	batch    *message.Batch
+	recorded bool
 }
 
 // ballot is a vote of one sender: view+1 and digest.
@@ -159,8 +166,8 @@ func (s *slot) leaveView() {
 
 // body is the batch with digest d, or nil.
 func (s *slot) body(d crypto.Digest) *message.Batch {
-	for _, b := range s.bodies {
-		if b.Digest == d {
+	for i := range s.bodies {
+		if b := s.bodies[i].batch; b.Digest == d {
 			return b
 		}
 	}
@@ -169,8 +176,20 @@ func (s *slot) body(d crypto.Digest) *message.Batch {
 
 func (s *slot) addBody(b *message.Batch) {
 	if s.body(b.Digest) == nil {
-		s.bodies = append(s.bodies, b)
+		s.bodies = append(s.bodies, heldBody{batch: b})
 	}
+}
+
+// unrecorded is the batch with digest d if a record must hold it still: the
+// caller makes that record. A body is recorded once.
+func (s *slot) unrecorded(d crypto.Digest) *message.Batch {
+	for i := range s.bodies {
+		if b := &s.bodies[i]; b.batch.Digest == d && !b.recorded {
+			b.recorded = true
+			return b.batch
+		}
+	}
+	return nil
 }
 
 // store keeps a vote by the rule of S11: one per sender, the highest view

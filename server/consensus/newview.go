@@ -200,7 +200,7 @@ func (r *Replica) badNewView(m *message.NewView) {
 func (r *Replica) chose(a *assembly, x *decision) PersistID {
 	a.chosen = x
 	r.certified(x.certificate) // its record comes first, so that the window reaches what was chosen
-	k := r.record(Record{Kind: RecNewView, View: a.m.View, Msg: a.m})
+	k := r.record(Record{Kind: RecNewView, View: a.m.View, Msg: a.m, Set: a.set})
 	r.promise(k, promiseInstall, a.m.View)
 	return k
 }
@@ -288,7 +288,7 @@ func (r *Replica) take(n uint64, d crypto.Digest) {
 
 // voteSelected prepares what the new view chose, once its body is there.
 func (r *Replica) voteSelected(s *slot) {
-	k := r.record(Record{Kind: RecAccept, N: s.n, View: r.view, Digest: s.digest, Batch: s.body(s.digest)})
+	k := r.record(Record{Kind: RecAccept, Selected: true, N: s.n, View: r.view, Digest: s.digest, Batch: s.unrecorded(s.digest)})
 	r.promise(k, promisePrepare, s.n)
 	r.vote(k, &message.Prepare{View: r.view, N: s.n, Digest: s.digest})
 }

@@ -110,7 +110,7 @@ func (r *Replica) accept(b *message.Batch) {
 	if s.want == b.Digest {
 		r.unwant(s)
 	}
-	k := r.record(Record{Kind: RecAccept, N: n, View: r.view, Digest: b.Digest, Batch: b})
+	k := r.record(Record{Kind: RecAccept, N: n, View: r.view, Digest: b.Digest, Batch: s.unrecorded(b.Digest)})
 	r.promise(k, promisePrepare, n)
 	r.vote(k, &message.Prepare{View: r.view, N: n, Digest: b.Digest})
 	r.tryExecute() // the body may be what a committed number waited for

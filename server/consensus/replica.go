@@ -54,6 +54,7 @@ type Replica struct {
 	probe   probe
 	peers   []peer
 	started PersistID // the record that this replica proposed, 0: it did not
+	restart restart
 }
 
 // peer is what a replica remembers of another.
@@ -62,6 +63,7 @@ type peer struct {
 	seen              bool   // a vote of it was seen in this epoch
 	answered          bool   // it answered the question of 5.6
 	seenMe            bool   // and saw a vote of this replica
+	sawLost           bool   // and holds one that this replica does not know of
 	highest           message.PQ
 	highestViewChange uint64
 	status            message.Status // the last one
@@ -124,6 +126,8 @@ func (r *Replica) Step(in *Input, out *Effects) {
 		r.onExecuted(in.Executed)
 	case InCheckpointReady:
 		r.onCheckpointReady(in.State)
+	case InStart:
+		r.onStart()
 	case InStateInstalled:
 		r.onStateInstalled(in.State, in.Executed.Windows)
 	case InFlush:

@@ -88,10 +88,13 @@ func (r *Replica) onStatus(from message.ReplicaID, m *message.Status) {
 	}
 	p := &r.peers[from]
 	p.status = *m
-	switch r.status {
-	case message.Starting:
+	r.echo(p, m)
+	switch {
+	case r.status == message.Starting && r.restart.restored:
+		r.answerRestarted(p)
+	case r.status == message.Starting:
 		r.answerStarting(p, m)
-	case message.Learner:
+	case r.status == message.Learner:
 		r.followView()
 	}
 	if m.WantStatus && (p.statusAt == 0 || r.tick-p.statusAt >= r.c.RetryFirst/2) {
@@ -211,6 +214,7 @@ func (r *Replica) answerStarting(p *peer, m *message.Status) {
 	case seen >= r.f+1:
 		r.setStatus(message.Learner, "this replica started empty, but its peers hold votes of it: it lost its memory and must not vote again")
 	case fresh >= r.q:
+		r.record(Record{Kind: RecJoined}) // before any record of a vote
 		r.setStatus(message.Normal, "a quorum holds no vote of this replica: it is new")
 		r.voteCheckpoints()
 		r.sendStatus(true)

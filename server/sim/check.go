@@ -80,6 +80,7 @@ type replicaState struct {
 	executed uint64                      // last number
 	counted  bool                        // all of it was executed here
 	ledger   map[fact]crypto.Digest      // what is durable
+	bodies   map[crypto.Digest]bool      // recorded batches
 	waiting  []batchOfRecords            // what is not yet
 	proposed map[[2]uint64]crypto.Digest // by view and number
 	newViews map[uint64]*message.NewView // by view, those of its records: one turn may hold several
@@ -106,7 +107,7 @@ func (k *checker) started(h *host) {
 	s := &k.of[h.id]
 	*s = replicaState{
 		life: h.life, sawBy: s.sawBy, counted: true,
-		ledger: map[fact]crypto.Digest{}, proposed: map[[2]uint64]crypto.Digest{}, windows: map[string]uint64{},
+		ledger: map[fact]crypto.Digest{}, bodies: map[crypto.Digest]bool{}, proposed: map[[2]uint64]crypto.Digest{}, windows: map[string]uint64{},
 	}
 }
 

@@ -94,9 +94,13 @@ func (k *checker) persisted(h *host, id consensus.PersistID, records []consensus
 	s := &k.of[h.id]
 	s.waiting = append(s.waiting, batchOfRecords{id, append([]consensus.Record(nil), records...)})
 	for i := range records {
-		switch r := &records[i]; r.Kind {
+		r := &records[i]
+		if r.Batch != nil {
+			s.bodies[r.Batch.Digest] = true
+		}
+		switch r.Kind {
 		case consensus.RecAccept:
-			if (r.Batch == nil || r.Batch.Digest != r.Digest) && r.Digest != clusterID.NullDigest(0, r.N) {
+			if !s.bodies[r.Digest] && r.Digest != clusterID.NullDigest(0, r.N) {
 				k.fail("I25", "replica %d accepts %s at %d in view %d without its body", h.id, r.Digest, r.N, r.View)
 			}
 		case consensus.RecCommitted:
