@@ -3,18 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/pbft-go/pbft/crypto"
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
+	"github.com/pbft-go/pbft/wire"
 )
 
 func (p *program) dumpCommand() *cobra.Command {
@@ -93,7 +89,7 @@ func (p *program) dumpOf(ctx context.Context, c *cluster, i int, g grpc.ClientCo
 				line = append(line, ", "...)
 			}
 			started = true
-			_, _ = out.Write(appendDumpEntry(line, e))
+			_, _ = out.Write(wire.AppendDumpEntry(line, e.GetClient(), e.GetNumber(), e.GetOp()))
 		}
 		next := page.GetNext()
 		if next == 0 {
@@ -114,67 +110,4 @@ func (p *program) dumpOf(ctx context.Context, c *cluster, i int, g grpc.ClientCo
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
-}
-
-// appendDumpEntry appends [[client, number], data] as Python's json would.
-func appendDumpEntry(b []byte, e *pbftv1.DumpEntry) []byte {
-	b = append(b, "[["...)
-	if id := e.GetClient(); isNumber(id) {
-		b = append(b, id...)
-	} else {
-		b = appendASCII(b, id)
-	}
-	b = append(b, ", "...)
-	b = strconv.AppendUint(b, e.GetNumber(), 10)
-	b = append(b, "], "...)
-	if op := e.GetOp(); utf8.Valid(op) {
-		b = appendASCII(b, string(op))
-	} else {
-		b = append(b, `{"base64": "`...)
-		b = base64.StdEncoding.AppendEncode(b, op)
-		b = append(b, `"}`...)
-	}
-	return append(b, ']')
-}
-
-// appendASCII appends a JSON string in which everything outside of printable
-// ASCII is escaped, as json.dumps writes it.
-func appendASCII(b []byte, s string) []byte {
-	const short = "\"\"\\\\\bb\ff\nn\rr\tt" // character, then what stands behind the backslash
-	b = append(b, '"')
-next:
-	for _, r := range s {
-		for i := 0; i < len(short); i += 2 {
-			if r == rune(short[i]) {
-				b = append(b, '\\', short[i+1])
-				continue next
-			}
-		}
-		switch {
-		case r >= ' ' && r <= '~':
-			b = append(b, byte(r))
-		case r <= 0xffff:
-			b = fmt.Appendf(b, `\u%04x`, r)
-		default:
-			high, low := utf16.EncodeRune(r)
-			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
-		}
-	}
-	return append(b, '"')
-}
-
-// isNumber reports whether a client id is a number that JSON can say, in its
-// one spelling.
-func isNumber(id string) bool {
-	if id == "" || len(id) > 16 || id[0] == '0' && len(id) > 1 {
-		return false
-	}
-	var x uint64
-	for _, r := range id {
-		if r < '0' || r > '9' {
-			return false
-		}
-		x = 10*x + uint64(r-'0')
-	}
-	return x <= crypto.MaxNumber
 }

@@ -7,6 +7,7 @@ package config
 
 import (
 	"net"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -34,7 +35,9 @@ type Config struct {
 
 	StateMachine string // "log", "kv", or a name that an embedding program registers
 	ClientAuth   string // "none", the only value yet
-	Durability   string // "memory", the only value yet
+	Durability   string // "disk" or "memory"
+	DataDir      string // replica i keeps its data in the directory i in it
+	HistoryKeep  int    // bytes of executed batches kept on disk; All: every one
 
 	LossPercent                float64 // share of messages between replicas that is thrown away, 0 to 100
 	RetryTimesBeforeViewChange int     // failures of a request before a client complains
@@ -60,13 +63,25 @@ type Config struct {
 	MaxPendingBytes    int // bytes of them
 	ClientPendingBytes int // bytes of them of one client
 	ResultCache        int // bytes of results kept at this replica alone
-	HistoryBytes       int // bytes of executed batches kept
+	HistoryBytes       int // bytes of executed batches kept in memory
 	StatusBudget       int // bytes sent to repair one peer per sync interval
 
 	AllowReplyHosts []string // hosts of reply URLs, beside loopback and those of Clients
 
 	Notes []string // what was adjusted, for the log
 }
+
+// The values of Durability.
+const (
+	Disk   = "disk"   // a restarted replica goes on where it was
+	Memory = "memory" // a restarted replica has lost what it promised
+)
+
+// All is the HistoryKeep that lets nothing go.
+const All = -1
+
+// ReplicaDir is the data directory of replica i.
+func (c *Config) ReplicaDir(i int) string { return filepath.Join(c.DataDir, strconv.Itoa(i)) }
 
 // Node is one replica.
 type Node struct {
@@ -104,7 +119,9 @@ func defaults() *Config {
 	return &Config{
 		StateMachine: "log",
 		ClientAuth:   "none",
-		Durability:   "memory",
+		Durability:   Disk,
+		DataDir:      "data",
+		HistoryKeep:  1 << 30,
 
 		RetryTimesBeforeViewChange: 2,
 		SyncInterval:               500 * time.Millisecond,

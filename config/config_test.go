@@ -258,3 +258,30 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestOfflineIsTheConfigurationThatWroteADirectory(t *testing.T) {
+	c, err := Parse("f", []byte("nodes: [{host: a.example, port: 1}]\nckpt_interval: 7\nmax_batch_bytes: 3 MiB\nstatus_budget: 4 MiB\nstate_machine: kv\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed := map[string]string{}
+	for _, v := range c.Agreed() {
+		agreed[v.Name] = v.Value
+	}
+	again, err := Offline(c.ClusterID, agreed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Digest() != c.Digest() {
+		t.Errorf("agreed values are %v, want %v", again.Agreed(), c.Agreed())
+	}
+	agreed["shoe_size"] = "42"
+	if _, err := Offline(c.ClusterID, agreed); err == nil || !strings.Contains(err.Error(), "shoe_size") {
+		t.Errorf("a value of another version: %v", err)
+	}
+	delete(agreed, "shoe_size")
+	agreed["replicas"] = "2"
+	if _, err := Offline(c.ClusterID, agreed); err == nil {
+		t.Error("two replicas were accepted")
+	}
+}

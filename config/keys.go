@@ -39,7 +39,9 @@ const MaxTimeout = time.Minute
 var keys = []key{
 	{"state_machine", "log, kv, or one that this program brings along", true, name{func(c *Config) *string { return &c.StateMachine }}},
 	{"client_auth", "who may send requests", true, choice{[]string{"none"}, []string{"signature"}, func(c *Config) *string { return &c.ClientAuth }}},
-	{"durability", "what a restarted replica remembers: nothing yet", false, choice{[]string{"memory"}, nil, func(c *Config) *string { return &c.Durability }}},
+	{"durability", "what a restarted replica remembers: everything, or nothing", false, choice{[]string{"disk", "memory"}, nil, func(c *Config) *string { return &c.Durability }}},
+	{"data_dir", "directory of the replicas' data, each in one named by its index", false, path{func(c *Config) *string { return &c.DataDir }}},
+	{"history_keep", "bytes of executed batches kept on disk, or all", false, sizeOrAll{size{mib, 1024 * gib, func(c *Config) *int { return &c.HistoryKeep }}}},
 
 	{"loss%", "messages between replicas thrown away at random", false, number{0, 100, func(c *Config) *float64 { return &c.LossPercent }}},
 	{"retry_times_before_view_change", "failures before a client complains", false, integer{1, 1000, 1, func(c *Config) *int { return &c.RetryTimesBeforeViewChange }}},
@@ -65,7 +67,7 @@ var keys = []key{
 	{"max_pending_bytes", "bytes of them", false, size{minBatchBytes, 64 * gib, func(c *Config) *int { return &c.MaxPendingBytes }}},
 	{"client_pending_bytes", "bytes of them of one client", false, size{minBatchBytes, 64 * gib, func(c *Config) *int { return &c.ClientPendingBytes }}},
 	{"result_cache", "bytes of results kept at this replica", false, size{mib, 1024 * gib, func(c *Config) *int { return &c.ResultCache }}},
-	{"history_bytes", "bytes of executed batches kept", false, size{mib, 1024 * gib, func(c *Config) *int { return &c.HistoryBytes }}},
+	{"history_bytes", "bytes of executed batches kept in memory", false, size{mib, 1024 * gib, func(c *Config) *int { return &c.HistoryBytes }}},
 	{"status_budget", "bytes to repair one peer per sync_interval", false, size{minBatchBytes, gib, func(c *Config) *int { return &c.StatusBudget }}},
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -152,3 +153,39 @@ func isName(s string) bool {
 }
 
 func (k name) text(c *Config) string { return *k.field(c) }
+
+// path names a file or a directory.
+type path struct{ field func(*Config) *string }
+
+func (k path) read(c *Config, v scalar) error {
+	if !v.isString() || v.text == "" || strings.ContainsRune(v.text, 0) {
+		return errors.New("allowed is the path of a directory")
+	}
+	*k.field(c) = v.text
+	return nil
+}
+
+func (k path) text(c *Config) string { return *k.field(c) }
+
+// sizeOrAll is a number of bytes, or the word all.
+type sizeOrAll struct{ size }
+
+const allWord = "all"
+
+func (k sizeOrAll) read(c *Config, v scalar) error {
+	if v.isString() && v.text == allWord {
+		*k.field(c) = All
+		return nil
+	}
+	if err := k.size.read(c, v); err != nil {
+		return fmt.Errorf("%w, or %s", err, allWord)
+	}
+	return nil
+}
+
+func (k sizeOrAll) text(c *Config) string {
+	if *k.field(c) == All {
+		return allWord
+	}
+	return k.size.text(c)
+}

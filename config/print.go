@@ -29,7 +29,8 @@ func (c *Config) YAML() ([]byte, error) {
 	misc := &yaml.Node{Kind: yaml.MappingNode}
 	for _, k := range keys {
 		v := plain(k.kind.text(c))
-		if _, ok := k.kind.(name); ok {
+		switch k.kind.(type) {
+		case name, path:
 			v = str(v.Value)
 		}
 		v.LineComment = k.note

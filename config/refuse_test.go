@@ -91,7 +91,10 @@ func TestBadFilesAreRefusedByLineKeyAndValue(t *testing.T) {
 
 		{"signed clients", four + "client_auth: signature\n", `f:6: client_auth: is "signature", is not implemented yet, allowed is none`},
 		{"unknown authentication", four + "client_auth: password\n", `f:6: client_auth: is "password", allowed is none`},
-		{"durability", four + "durability: disk\n", `f:6: durability: is "disk", allowed is memory`},
+		{"durability", four + "durability: none\n", `f:6: durability: is "none", allowed is disk or memory`},
+		{"data_dir empty", four + "data_dir: ''\n", `f:6: data_dir: is "", allowed is the path of a directory`},
+		{"data_dir number", four + "data_dir: 7\n", `f:6: data_dir: is 7, allowed is the path of a directory`},
+		{"history_keep", four + "history_keep: some\n", `f:6: history_keep: is "some", allowed are 1 MiB to 1024 GiB, as bytes or with KiB, MiB or GiB behind a whole number, or all`},
 		{"state machine", four + "state_machine: 7up\n", `f:6: state_machine: is "7up", allowed is a name of 1 to 64 letters`},
 		{"cluster id too short", four + "cluster_id: abcd\n", `f:6: cluster_id: is "abcd", allowed are 64 hexadecimal digits, not all zero`},
 		{"cluster id zero", four + "cluster_id: " + strings.Repeat("0", 64) + "\n", `f:6: cluster_id: is ` + strings.Repeat("0", 64) + `, allowed are 64`},

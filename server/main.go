@@ -80,13 +80,14 @@ until SIGINT or SIGTERM.
 
 Exit codes:
   0    stopped by SIGINT or SIGTERM
-  1    a port was in use, or a replica had to halt
+  1    a port or data directory was in use, or a replica had to halt
   2    the command line or the configuration is wrong
   130  a second signal came before the stop was complete`
 
 const examples = `  server --all                 every replica of pbft.yaml
   server -i 0 -c pbft.yaml     one of them
   server -i 0 -lf True         log to log_0 in this directory
+  server check data/0          examine a data directory
   server config pbft.yaml      check a configuration and print what takes effect`
 
 func (p *program) command() *cobra.Command {
@@ -115,6 +116,6 @@ func (p *program) command() *cobra.Command {
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused{err} })
 	o.define(cmd.Flags())
-	cmd.AddCommand(p.configCommand())
+	cmd.AddCommand(p.configCommand(), p.checkCommand(), p.dumpCommand())
 	return cmd
 }

@@ -117,7 +117,9 @@ func announce(log *slog.Logger, cfg *config.Config) {
 		log.Info("configuration adjusted", "what", note)
 	}
 	log.Warn("replicas use development keys: whoever knows the configuration can speak for them; their ports must not be reachable by strangers")
-	log.Warn("durability is memory: a replica that restarts has lost its promises and only follows; if more than f restart, the cluster stops", "f", cfg.F())
+	if cfg.Durability == config.Memory {
+		log.Warn("durability is memory: a replica that restarts has lost its promises and only follows; if more than f restart, the cluster stops, and if all do, everything is gone", "f", cfg.F())
+	}
 }
 
 // run serves until a signal comes or no replica is left. A replica that halts

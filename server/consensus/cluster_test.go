@@ -43,6 +43,8 @@ type node struct {
 	events   []Event
 	halted   *Halt
 	fetching *message.Certificate // state to install
+	log      []Record             // durable
+	fuse     int                  // batches of records until it crashes before one; 0: it does not
 }
 
 type fakeWindow struct {
@@ -122,6 +124,10 @@ func (n *node) perform() (more bool) {
 		n.c.trace("%d: %s", self, line)
 	}
 	n.liveGen = max(n.liveGen, out.LiveGen)
+	if out.K != 0 && n.burns() {
+		return false
+	}
+	n.log = append(n.log, out.Records...)
 	for _, s := range out.Sends {
 		if s.Gen > 0 && s.Gen < n.liveGen {
 			continue
@@ -153,6 +159,16 @@ func (n *node) perform() (more bool) {
 		more = true
 	}
 	return more
+}
+
+// burns counts a batch of records, and reports whether the replica crashes
+// before it is durable: nothing that rests on it has left.
+func (n *node) burns() bool {
+	if n.fuse > 0 {
+		n.fuse--
+		n.stopped = n.fuse == 0
+	}
+	return n.stopped
 }
 
 func (n *node) makeDurable(k PersistID) {

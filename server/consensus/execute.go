@@ -1,6 +1,9 @@
 package consensus
 
-import "github.com/pbft-go/pbft/server/message"
+import (
+	"github.com/pbft-go/pbft/crypto"
+	"github.com/pbft-go/pbft/server/message"
+)
 
 // tryExecute hands committed batches to execution, strictly by number. What
 // was handed out is never undone.
@@ -17,15 +20,19 @@ func (r *Replica) tryExecute() {
 		if b := s.unrecorded(s.committedDigest); b != nil {
 			r.record(Record{Kind: RecBody, N: s.n, Digest: b.Digest, Batch: b})
 		}
-		r.execSent++
-		s.timeUS = r.agreedTime(b)
-		r.out.Execs = append(r.out.Execs, Exec{
-			Epoch: r.c.Epoch, N: s.n, View: s.committedView, TimeUS: s.timeUS,
-			Digest: s.committedDigest, Batch: b,
-			Checkpoint: s.n%r.c.Interval == 0, Stable: r.h,
-			Answer: r.answers(s.n),
-		})
+		r.handOut(s.n, s.committedView, s.committedDigest, b)
 	}
+}
+
+// handOut gives the batch at n, nil for the null one, to execution.
+func (r *Replica) handOut(n, view uint64, d crypto.Digest, b *message.Batch) {
+	r.execSent = n
+	r.out.Execs = append(r.out.Execs, Exec{
+		Epoch: r.c.Epoch, N: n, View: view, TimeUS: r.agreedTime(b),
+		Digest: d, Batch: b,
+		Checkpoint: n%r.c.Interval == 0, Stable: r.h,
+		Answer: r.answers(n),
+	})
 }
 
 // answers reports whether this replica replies to the clients of the batch at

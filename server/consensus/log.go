@@ -32,7 +32,6 @@ type slot struct {
 	committed       bool
 	committedDigest crypto.Digest
 	committedView   uint64
-	timeUS          int64 // agreed time, set when given to execution
 
 	want     crypto.Digest // body that is missing
 	wantAt   uint64        // tick at which to ask for it

@@ -17,6 +17,7 @@ type Recovery struct {
 	r      *Replica
 	voted  []ballot  // by n mod L: the own prepare of the highest view
 	chosen *decision // of the present view
+	past   map[uint64]*past
 	joined bool
 	lost   bool
 }
@@ -41,7 +42,57 @@ func NewRecovery(c Config, sign SignFunc, at Restored) (*Recovery, error) {
 	for i := range at.Windows {
 		r.pend.setWindow(&at.Windows[i])
 	}
-	return &Recovery{r: r, voted: make([]ballot, c.Window)}, nil
+	return &Recovery{r: r, voted: make([]ballot, c.Window), past: make(map[uint64]*past)}, nil
+}
+
+// past is what the records say of a number above the state on disk. The low
+// watermark may be many windows above that state, and then this disk alone must
+// give back what lies between: a checkpoint vote promised it.
+type past struct {
+	committed bool
+	digest    crypto.Digest
+	view      uint64
+	bodies    []*message.Batch
+}
+
+// note keeps what a batch above the state on disk takes to be executed again.
+func (y *Recovery) note(rec *Record) {
+	if rec.N <= y.r.lastExec || rec.Kind == RecPrepared {
+		return
+	}
+	p := y.past[rec.N]
+	if p == nil {
+		p = &past{}
+		y.past[rec.N] = p
+	}
+	if rec.Batch != nil {
+		p.bodies = append(p.bodies, rec.Batch)
+	}
+	if rec.Kind == RecCommitted {
+		p.committed, p.digest, p.view = true, rec.Digest, rec.View
+	}
+}
+
+// redo lists what is to be executed again below the low watermark, without a gap.
+func (y *Recovery) redo() (list []redo) {
+	r := y.r
+	for n := r.lastExec + 1; n <= r.h; n++ {
+		p := y.past[n]
+		if p == nil || !p.committed {
+			break
+		}
+		x := redo{digest: p.digest, view: p.view}
+		for _, b := range p.bodies {
+			if b.Digest == p.digest {
+				x.batch = b
+			}
+		}
+		if x.batch == nil && p.digest != r.nullDigest(n) {
+			break
+		}
+		list = append(list, x)
+	}
+	return list
 }
 
 // Take takes the next record. An error says that the log cannot be this
@@ -87,8 +138,9 @@ func (y *Recovery) numbered(rec *Record) error {
 	if rec.N > r.h+r.c.Window {
 		return fmt.Errorf("record of number %d, the window ends at %d", rec.N, r.h+r.c.Window)
 	}
+	y.note(rec)
 	if !r.inLog(rec.N) {
-		return nil // stable, and executed
+		return nil // stable, and executed, or far above the state on disk
 	}
 	s := r.slot(rec.N)
 	if rec.Batch != nil {
@@ -180,6 +232,7 @@ func (y *Recovery) Replica() *Replica {
 	r.highest, r.due = r.lastCommitted, r.lastCommitted
 	r.advanceCommitted()
 	r.restart.replay = r.lastCommitted
+	r.restart.redo = y.redo()
 	r.each(func(s *slot) {
 		y.present(s)
 		if len(s.q) > 0 || s.committed {
@@ -200,6 +253,23 @@ func (y *Recovery) Replica() *Replica {
 		r.status, r.restart.restored = message.Starting, false
 	}
 	return r
+}
+
+// Position is where a log leaves its replica.
+type Position struct {
+	View, Asked                          uint64 // the view, and the highest one that was asked for
+	LowWatermark, LastCommitted, Highest uint64
+	Joined, Lost                         bool
+}
+
+// Position tells where the records leave the replica, which must not be made any
+// more.
+func (y *Recovery) Position() Position {
+	r := y.Replica()
+	return Position{
+		View: r.view, Asked: r.views.asked, LowWatermark: r.h, LastCommitted: r.lastCommitted, Highest: r.highest,
+		Joined: y.joined, Lost: y.lost,
+	}
 }
 
 // present gives an entry what belongs to the present view.
@@ -229,7 +299,25 @@ func (y *Recovery) present(s *slot) {
 type restart struct {
 	restored bool
 	replay   uint64    // what is executed again, up to here, was answered before
+	redo     []redo    // the first of that, from the state on disk on
 	chosen   *decision // what the present view began with, until the replica takes part
+}
+
+// redo is a batch that is executed again. It is stable, and the log that peers
+// see has no place for it.
+type redo struct {
+	digest crypto.Digest
+	view   uint64
+	batch  *message.Batch // nil: the null batch
+}
+
+// executeAgain hands out what lies between the state on disk and the low
+// watermark, as far as the records have it.
+func (r *Replica) executeAgain() {
+	for _, x := range r.restart.redo {
+		r.handOut(r.execSent+1, x.view, x.digest, x.batch)
+	}
+	r.restart.redo = nil
 }
 
 // onStart begins: what is committed is executed, and the others are asked what
@@ -242,8 +330,14 @@ func (r *Replica) onStart() {
 	if r.status == message.Learner {
 		r.setStatus(message.Learner, "this replica lost what it promised, and must not vote again")
 	}
+	r.executeAgain()
 	r.tryExecute()
 	r.fallBehind()
+	r.each(func(s *slot) {
+		if s.committed && s.committedDigest != r.nullDigest(s.n) && s.body(s.committedDigest) == nil {
+			r.wantBody(s, s.committedDigest) // the crash came before the body
+		}
+	})
 	if r.c.N == 1 {
 		r.resume()
 	}

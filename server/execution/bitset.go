@@ -11,6 +11,43 @@ func (s bitset) add(i int)      { s[i/64] |= 1 << (i % 64) }
 func (s bitset) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
 func (s bitset) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
+// join adds to s what is in o, if s is there.
+func (s bitset) join(o bitset) {
+	for i := range s {
+		s[i] |= o[i]
+	}
+}
+
+// fill adds all integers that there are.
+func (s bitset) fill() {
+	for i := range s {
+		s[i] = ^uint64(0)
+	}
+}
+
+// set adds or removes i.
+func (s bitset) set(i int, in bool) {
+	if in {
+		s.add(i)
+	} else {
+		s.remove(i)
+	}
+}
+
+// next is the smallest integer of s from the given one on.
+func (s bitset) next(from int) (i int, ok bool) {
+	for w := from / 64; w < len(s); w++ {
+		word := s[w]
+		if w == from/64 {
+			word &= ^uint64(0) << (from % 64)
+		}
+		if word != 0 {
+			return w*64 + bits.TrailingZeros64(word), true
+		}
+	}
+	return 0, false
+}
+
 // count is how many integers s holds.
 func (s bitset) count() (n int) {
 	for _, word := range s {

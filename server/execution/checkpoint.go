@@ -57,13 +57,20 @@ func (e *Engine) beginCheckpoint(x *consensus.Exec) {
 	e.underway.clients = e.clients.beginPeriod()
 }
 
-// Advance does a piece of the checkpoint under way, if there is one: some 100
-// us of work. It returns the state when its digest is complete, and nil before
-// and after that.
-func (e *Engine) Advance() *message.State { return e.advance(4 * leastPiece) }
+// Advance does a piece of the checkpoint under way, or of the save, if there is
+// one: some 100 us of work. It returns the state when its digest is complete, and
+// nil before and after that.
+func (e *Engine) Advance() *message.State {
+	digesting := e.underway != nil
+	state := e.advance(4 * leastPiece)
+	if e.saver != nil {
+		return e.saver.advance(digesting, state)
+	}
+	return state
+}
 
-// Underway reports whether a checkpoint is under way.
-func (e *Engine) Underway() bool { return e.underway != nil }
+// Underway reports whether Advance has something to do.
+func (e *Engine) Underway() bool { return e.underway != nil || e.saver != nil && e.saver.busy() }
 
 func (e *Engine) advance(piece int) *message.State {
 	u := e.underway

@@ -6,7 +6,7 @@ import "github.com/pbft-go/pbft/crypto"
 // period of the store (past.go), but by client. A page of replies is shared
 // between an image and the table until the table changes it.
 type clientPeriod struct {
-	held   bool
+	held   int       // users
 	order  []*client // all clients at the beginning, by id
 	images map[*client]*clientImage
 	leaves []crypto.Digest // by id, once the checkpoint is complete
@@ -21,7 +21,7 @@ type clientImage struct {
 
 // beginPeriod ends the period and begins another.
 func (t *clientTable) beginPeriod() *clientPeriod {
-	p := &clientPeriod{held: true, order: append([]*client(nil), t.sorted...), images: make(map[*client]*clientImage)}
+	p := &clientPeriod{held: 1, order: append([]*client(nil), t.sorted...), images: make(map[*client]*clientImage)}
 	t.periods = append(t.periods, p)
 	t.period++
 	return p
@@ -39,16 +39,19 @@ func (t *clientTable) keep(c *client) {
 
 // release lets go of the periods that nobody needs any more.
 func (t *clientTable) release(p *clientPeriod) {
-	p.held = false
-	for len(t.periods) > 0 && !t.periods[0].held {
+	p.held--
+	for len(t.periods) > 0 && t.periods[0].held == 0 {
 		t.periods[0] = nil
 		t.periods = t.periods[1:]
 	}
 }
 
 // at is client i, by id, as it was at the beginning of the period.
-func (t *clientTable) at(p *clientPeriod, i int) clientImage {
-	c, behind := p.order[i], true
+func (t *clientTable) at(p *clientPeriod, i int) clientImage { return t.was(p, p.order[i]) }
+
+// was is a client as it was at the beginning of the period.
+func (t *clientTable) was(p *clientPeriod, c *client) clientImage {
+	behind := true
 	for _, q := range t.periods {
 		if behind = behind && q != p; behind {
 			continue

@@ -26,6 +26,9 @@ type clientTable struct {
 
 	periods []*clientPeriod // oldest first; the last one goes on
 	period  uint64          // its number
+
+	nextID uint64   // id on disk of the next client that gets one
+	gone   []uint64 // ids of the clients evicted since the last save
 }
 
 func newClientTable(c *Config, r *recent) *clientTable {
@@ -87,6 +90,9 @@ func (t *clientTable) evict() *client {
 	}
 	heap.Pop(&t.byAge)
 	t.firstChange(c)
+	if c.id > 0 {
+		t.gone = append(t.gone, c.id)
+	}
 	i, _ := t.search(c.name)
 	t.sorted = slices.Delete(t.sorted, i, i+1)
 	delete(t.byName, c.name)

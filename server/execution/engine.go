@@ -5,6 +5,7 @@ package execution
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
@@ -24,8 +25,10 @@ type Config struct {
 	MaxClients      int // clients in the client table
 	ConfigDigest    crypto.Digest
 
-	HistoryBytes int // bytes of executed bodies kept here
-	ResultCache  int // bytes of recent results kept here, for late questions
+	HistoryBytes int   // bytes of executed bodies kept in memory
+	ResultCache  int   // bytes of recent results kept in memory, for late questions
+	SaveBytes    int   // bytes executed from one saved state to the next; 0: 64 MiB
+	HistoryKeep  int64 // bytes of executed bodies kept on disk; 0: 1 GiB, negative: all
 }
 
 // maxReplyBytes bounds ReplyBytes: results are found by 32 bits.
@@ -39,6 +42,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("execution: max clients %d, at least 1 is needed", c.MaxClients)
 	case c.ReplyBytes < 0 || c.ReplyBytes > maxReplyBytes:
 		return fmt.Errorf("execution: %d reply bytes per client, allowed are 0 to %d", c.ReplyBytes, maxReplyBytes)
+	case c.SaveBytes < 0:
+		return fmt.Errorf("execution: a save every %d bytes, it must not be negative", c.SaveBytes)
 	case c.MaxCachedResult < 0:
 		return fmt.Errorf("execution: max cached result %d bytes, it must not be negative", c.MaxCachedResult)
 	}
@@ -68,22 +73,30 @@ type Engine struct {
 	checkpointN uint64  // number of the last one begun
 	run         run     // the batch at work
 	out         Output  // of it
+	saver       *saver  // nil: the state is in memory only
 }
 
-// New makes an engine with an empty state.
+// New makes an engine with an empty state, which it keeps in memory only: Open
+// is for others.
 func New(c Config, sm statemachine.StateMachine) (*Engine, error) {
+	e, err := newEngine(c, sm, NewStore(c.Cluster))
+	if err != nil {
+		return nil, err
+	}
+	if err := e.restored(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func newEngine(c Config, sm statemachine.StateMachine, s *Store) (*Engine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: c, sm: sm, store: NewStore(c.Cluster)}
+	e := &Engine{cfg: c, sm: sm, store: s}
 	e.clients = newClientTable(&e.cfg, &e.recent)
-	e.history.limit = c.HistoryBytes
+	e.history.limit, e.history.unsaved = c.HistoryBytes, math.MaxUint64
 	e.recent.limit = c.ResultCache
-	if r, ok := sm.(statemachine.Restorer); ok {
-		if err := r.Restored(0, e.store); err != nil {
-			return nil, fmt.Errorf("execution: the application refuses an empty state: %w", err)
-		}
-	}
 	return e, nil
 }
 
@@ -140,6 +153,9 @@ func (e *Engine) Execute(x *consensus.Exec) *Output {
 		e.beginCheckpoint(x)
 	} else if e.underway != nil {
 		out.State = e.advance(e.underway.piece)
+	}
+	if e.saver != nil {
+		out.State = e.saver.executed(x, out.State)
 	}
 	return out
 }

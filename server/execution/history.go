@@ -9,6 +9,7 @@ import (
 // bodies, and at least one.
 type history struct {
 	limit, bytes int
+	unsaved      uint64      // the entries from this number on stay: nothing else has them
 	entries      []*LogEntry // entries[head:] by rising N without gaps
 	head         int
 	byDigest     map[crypto.Digest]*LogEntry
@@ -69,7 +70,12 @@ func (h *history) add(e *LogEntry) {
 	h.entries = append(h.entries, e)
 	h.byDigest[e.Digest] = e
 	h.bytes += e.size()
-	for h.bytes > h.limit && h.head < len(h.entries)-1 {
+	h.trim()
+}
+
+// trim lets the oldest entries go.
+func (h *history) trim() {
+	for h.bytes > h.limit && h.head < len(h.entries)-1 && h.entries[h.head].Header.N < h.unsaved {
 		old := h.entries[h.head]
 		h.entries[h.head] = nil
 		h.head++
@@ -95,22 +101,57 @@ func (h *history) from(n uint64) []*LogEntry {
 	return held[min(n-first, uint64(len(held))):]
 }
 
-// HistoryFirst is the smallest number that the history holds, 0 if none.
-func (e *Engine) HistoryFirst() uint64 {
-	if held := e.history.from(0); len(held) > 0 {
-		return held[0].Header.N
+// each calls f for the batches from number from on that memory or disk has, in
+// order, until it returns false. Without bodies, what comes from disk has
+// neither body nor outcomes.
+func (e *Engine) each(from uint64, bodies bool, f func(x *LogEntry) bool) {
+	held := e.history.from(from)
+	if s := e.saver; s != nil && s.damage == nil {
+		to := s.disk.state.N + 1
+		if len(held) > 0 {
+			to = min(to, held[0].Header.N)
+		}
+		more := true
+		if from < to {
+			a := archive{&e.cfg, s.db}
+			s.damage = a.each(from, to, bodies, func(x *LogEntry) bool {
+				more = f(x)
+				return more
+			})
+		}
+		if !more {
+			return
+		}
 	}
-	return 0
+	for _, x := range held {
+		if !f(x) {
+			return
+		}
+	}
+}
+
+// HistoryFirst is the smallest number that the history holds, 0 if none.
+func (e *Engine) HistoryFirst() (first uint64) {
+	if held := e.history.from(0); len(held) > 0 {
+		first = held[0].Header.N
+	}
+	if s := e.saver; s != nil && len(s.disk.history) > 0 {
+		if n := s.disk.history[0].first; first == 0 || n < first {
+			return n
+		}
+	}
+	return first
 }
 
 // Committed lists what is held of the numbers from..to, at most max.
 func (e *Engine) Committed(from, to uint64, most int) (out []message.NDigest) {
-	for _, x := range e.history.from(from) {
+	e.each(from, false, func(x *LogEntry) bool {
 		if x.Header.N > to || len(out) == most {
-			break
+			return false
 		}
 		out = append(out, message.NDigest{N: x.Header.N, Digest: x.Digest})
-	}
+		return true
+	})
 	return out
 }
 
@@ -139,9 +180,9 @@ func (x *LogEntry) each(f func(g *crypto.GroupView, r *crypto.Request, o outcome
 
 // Log shows at most limit batches from number from on, decoded.
 func (e *Engine) Log(from uint64, limit int) (out []LogEntry) {
-	for _, x := range e.history.from(from) {
+	e.each(from, true, func(x *LogEntry) bool {
 		if len(out) == limit {
-			break
+			return false
 		}
 		entry := *x
 		x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {
@@ -151,7 +192,8 @@ func (e *Engine) Log(from uint64, limit int) (out []LogEntry) {
 			})
 		})
 		out = append(out, entry)
-	}
+		return true
+	})
 	return out
 }
 
@@ -159,19 +201,32 @@ func (e *Engine) Log(from uint64, limit int) (out []LogEntry) {
 // limitBytes of operations are listed; next is where to go on, 0 at the end.
 // At least one batch is listed.
 func (e *Engine) Dump(from uint64, limitBytes int) (out []DumpEntry, next uint64) {
-	bytes := 0
-	for i, x := range e.history.from(from) {
-		if i > 0 && bytes >= limitBytes {
-			return out, x.Header.N
-		}
-		x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {
-			if o.executed {
-				out = append(out, DumpEntry{Client: string(g.Client), Number: r.Number, Op: r.Op, N: x.Header.N})
-				bytes += len(r.Op) + dumpOverhead
-			}
-		})
+	d := dump{limit: limitBytes}
+	e.each(from, true, d.add)
+	return d.out, d.next
+}
+
+// dump gathers executed requests.
+type dump struct {
+	limit, bytes, batches int
+	out                   []DumpEntry
+	next                  uint64
+}
+
+// add lists the requests of a batch, if there is room.
+func (d *dump) add(x *LogEntry) bool {
+	if d.batches > 0 && d.bytes >= d.limit {
+		d.next = x.Header.N
+		return false
 	}
-	return out, 0
+	d.batches++
+	x.each(func(g *crypto.GroupView, r *crypto.Request, o outcome) {
+		if o.executed {
+			d.out = append(d.out, DumpEntry{Client: string(g.Client), Number: r.Number, Op: r.Op, N: x.Header.N})
+			d.bytes += len(r.Op) + dumpOverhead
+		}
+	})
+	return true
 }
 
 // dumpOverhead is what an entry of a dump costs beside its operation.

@@ -94,6 +94,10 @@ func (t *transfer) finish(post Post) *Installed {
 		t.ask(post)
 		return nil
 	}
+	if e.saver != nil {
+		e.saver.giveUp()
+		store.unsaved = newBitset(numBuckets)
+	}
 	e.drop()
 	e.store, e.frontier = store, t.peaks
 	e.lastN, e.lastTimeUS, e.checkpointN = t.state.N, t.state.LastTimeUS, t.state.N
@@ -102,7 +106,12 @@ func (t *transfer) finish(post Post) *Installed {
 	c := &checkpoint{state: t.state, snapshot: snapshot, frontier: t.peaks.Clone(), clients: e.clients.beginPeriod()}
 	c.clients.leaves = t.clients
 	e.checkpoints = []*checkpoint{c}
-	e.restored()
+	if e.saver != nil {
+		e.saver.replaced(c)
+	}
+	if err := e.restored(); err != nil {
+		panic(fmt.Sprintf("%v: a quorum certified it", err))
+	}
 	t.conclude(post)
 	return &Installed{State: t.state, Windows: e.clients.windows()}
 }
@@ -122,13 +131,14 @@ func (e *Engine) drop() {
 	e.clients.periods = nil
 }
 
-// restored tells the application, if it wants to know.
-func (e *Engine) restored() {
+// restored tells the application of the state, if it wants to know.
+func (e *Engine) restored() error {
 	if r, ok := e.sm.(statemachine.Restorer); ok {
 		if err := r.Restored(e.lastN, e.store); err != nil {
-			panic(fmt.Sprintf("execution: the application refuses the state at %d, which a quorum certified: %v", e.lastN, err))
+			return fmt.Errorf("execution: the application refuses the state at %d: %w", e.lastN, err)
 		}
 	}
+	return nil
 }
 
 // replace takes the place of all clients.
@@ -165,15 +175,21 @@ func (s *Store) clearBucket(i int) {
 	s.dirty.add(i)
 }
 
-// setBucket fills an empty bucket with entries and their long values.
+// setBucket fills an empty bucket with entries and copies of their long values.
 func (s *Store) setBucket(i int, data []byte, large [][]byte) {
+	var refs []ref
+	for _, v := range large {
+		refs = append(refs, s.values.add(v))
+	}
+	s.fillBucket(i, data, refs)
+}
+
+// fillBucket fills an empty bucket with entries and their long values.
+func (s *Store) fillBucket(i int, data []byte, large []ref) {
 	b := &s.buckets[i]
 	b.data = data
 	if len(large) > 0 {
-		b.more = &more{}
-		for _, v := range large {
-			b.more.large = append(b.more.large, s.values.add(v))
-		}
+		b.more = &more{large: large}
 	}
 	s.dirty.add(i)
 	for c := b; len(c.data) > chunkSize; { // from the left, part by part
@@ -221,4 +237,4 @@ func sortWants(w []want) {
 	slices.SortFunc(w, func(a, b want) int { return -cmp.Compare(a.index, b.index) })
 }
 
-func (h *history) reset() { *h = history{limit: h.limit} }
+func (h *history) reset() { *h = history{limit: h.limit, unsaved: h.unsaved} }

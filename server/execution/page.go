@@ -21,6 +21,7 @@ type page struct {
 	kept   uint64        // bit i: its result is kept, and not empty
 	digest crypto.Digest // of the page, if clean
 	clean  bool
+	saved  bool // the disk has it, or the save under way
 	shared bool // it is part of an image: it must not change
 
 	buf     []byte
@@ -56,7 +57,7 @@ func (p *page) copy() *page {
 // mark notes that number i of the page is executed at n.
 func (p *page) mark(i uint64, r reply) {
 	p.set |= 1 << i
-	p.clean = false
+	p.clean, p.saved = false, false
 	p.replies[i] = r
 }
 
@@ -71,7 +72,7 @@ func (p *page) value(i uint64) []byte {
 
 // put stores bytes for number i in the place of those it has.
 func (p *page) put(i uint64, tombstone bool, value []byte) {
-	p.clean = false
+	p.clean, p.saved = false, false
 	r := &p.replies[i]
 	p.live += len(value) - int(r.size)
 	r.at, r.size, r.tombstone = uint32(len(p.buf)), uint32(len(value)), tombstone
@@ -99,7 +100,7 @@ func (p *page) drop(gone uint64) (bytes int) {
 	}
 	p.set &^= gone
 	p.kept &^= gone
-	p.clean = false
+	p.clean, p.saved = false, false
 	p.compact()
 	return bytes
 }

@@ -16,14 +16,14 @@ type past struct {
 
 // period is what buckets were at its beginning, if they changed in it.
 type period struct {
-	held     bool // a snapshot of its beginning is in use
+	held     int // snapshots of its beginning in use
 	images   []image
 	large    []ref    // the images' long values
 	replaced []ref    // long values that the images hold, and the store does not any more
 	segments [][]byte // the images' data, one behind the other
 	used     int      // segments in use
-	index    map[int]int
-	indexed  int // images in index
+	index    []uint32 // where in images a bucket is, plus one; nil: nobody asked yet
+	indexed  int      // images in index
 }
 
 // image is the content of a bucket: its entries in canonical bytes, with the
@@ -43,7 +43,7 @@ func (p *past) begin(s *Store) *Snapshot {
 	if p.retired = nil; next == nil {
 		next = &period{}
 	}
-	next.held = true
+	next.held = 1
 	p.periods = append(p.periods, next)
 	return &Snapshot{store: s, period: next}
 }
@@ -100,31 +100,37 @@ func (p *period) room(size int) []byte {
 // change in it.
 func (p *period) find(bucket int) *image {
 	if p.index == nil {
-		p.index = make(map[int]int)
+		p.index = make([]uint32, numBuckets)
 	}
 	for ; p.indexed < len(p.images); p.indexed++ {
-		p.index[p.images[p.indexed].bucket] = p.indexed
+		p.index[p.images[p.indexed].bucket] = uint32(p.indexed) + 1
 	}
-	if i, ok := p.index[bucket]; ok {
-		return &p.images[i]
+	if i := p.index[bucket]; i > 0 {
+		return &p.images[i-1]
 	}
 	return nil
 }
 
 // release lets go of the periods that no snapshot needs any more.
 func (p *past) release() {
-	for len(p.periods) > 0 && !p.periods[0].held {
+	for len(p.periods) > 0 && p.periods[0].held == 0 {
 		old := p.periods[0]
 		p.periods = p.periods[1:]
 		for _, r := range old.replaced {
 			p.values.drop(r)
+		}
+		for i := range old.indexed {
+			old.index[old.images[i].bucket] = 0
 		}
 		clear(old.images)
 		for i := range old.used {
 			old.segments[i] = old.segments[i][:0]
 		}
 		// What was not needed this time is given back.
-		*old = period{images: old.images[:0], large: old.large[:0], replaced: old.replaced[:0], segments: old.segments[:old.used:old.used]}
+		*old = period{
+			images: old.images[:0], large: old.large[:0], replaced: old.replaced[:0],
+			segments: old.segments[:old.used:old.used], index: old.index,
+		}
 		p.retired = old
 	}
 }
@@ -136,16 +142,25 @@ type Snapshot struct {
 	period *period
 }
 
+// share is the same snapshot for another user.
+func (s *Snapshot) share() *Snapshot {
+	s.period.held++
+	return &Snapshot{store: s.store, period: s.period}
+}
+
 // Release ends the use of a snapshot.
 func (s *Snapshot) Release() {
-	s.period.held = false
+	s.period.held--
 	s.store.past.release()
 	*s = Snapshot{}
 }
 
-// bucket is the content of a bucket. A part of the store may follow from it
-// until the next change.
-func (s *Snapshot) bucket(i int) image {
+// bucket is the content of a bucket.
+func (s *Snapshot) bucket(i int) image { return s.read(i, &image{}) }
+
+// read is bucket in the memory of scratch, as far as it needs any: it is valid
+// until the next change of the store, or the next use of scratch.
+func (s *Snapshot) read(i int, scratch *image) image {
 	behind := true
 	for _, p := range s.store.past.periods {
 		if behind = behind && p != s.period; behind {
@@ -157,9 +172,8 @@ func (s *Snapshot) bucket(i int) image {
 	}
 	b := &s.store.buckets[i]
 	b.each(s.store.tree.h.sealPart)
-	m := image{bucket: i}
-	m.data, m.large = b.appendTo(nil, nil)
-	return m
+	scratch.data, scratch.large = b.appendTo(scratch.data[:0], scratch.large[:0])
+	return image{bucket: i, data: scratch.data, large: scratch.large}
 }
 
 // Root digests the snapshot from scratch.

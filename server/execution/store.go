@@ -47,6 +47,7 @@ func fold(x uint64) uint64 {
 type Store struct {
 	buckets []chunk // numBuckets
 	dirty   bitset  // buckets changed since the last checkpoint
+	unsaved bitset  // and those that changed before it, but after what is saved; nil: nothing is
 	tree    *tree
 	past    past
 	values  *values
@@ -171,6 +172,7 @@ func (s *Store) firstChange(i int) {
 func (s *Store) Checkpoint() *Snapshot {
 	s.Root() // of the checkpoint before, if it is not done
 	s.tree.begin(s.dirty)
+	s.unsaved.join(s.dirty)
 	clear(s.dirty)
 	return s.past.begin(s)
 }

@@ -23,8 +23,11 @@ type client struct {
 	pages []*page // page p at p mod W/pageSize+1, made when first used; a shared one is copied before it changes
 	leaf  crypto.Digest
 	clean bool // leaf is up to date
+	saved bool // the disk has it as it is, or the save under way
 
-	leafAt int // where the digest under way waits for the leaf, plus one; 0: it does not
+	id     uint64 // that the disk knows it by, 0: none
+	onDisk uint64 // low as the disk has it, plus one; 0: the disk does not have it
+	leafAt int    // where the digest under way waits for the leaf, plus one; 0: it does not
 
 	period   uint64 // the last one that has an image of it
 	age      uint64 // lastN as the heap by age knows it
@@ -123,7 +126,7 @@ func (c *client) slide(low uint64) {
 		c.bytes -= p.drop(gone)
 	}
 	c.low = low
-	c.clean = false
+	c.clean, c.saved = false, false
 }
 
 // mark notes that x is executed at n, so that a repetition in the same batch
@@ -132,7 +135,7 @@ func (c *client) mark(x, n, session uint64, status crypto.Status, call int) {
 	c.page(x).mark(x%pageSize, reply{n: n, session: session, status: status, at: uint32(call)})
 	c.lastN = n
 	c.high = max(c.high, x+1)
-	c.clean = false
+	c.clean, c.saved = false, false
 }
 
 // appendBits appends the window as the core knows it: bit x mod W for each

@@ -158,6 +158,7 @@ func (x *executor) pause() {
 		x.idle.Stop()
 	case <-x.idle.C:
 		x.checkpointReady(x.engine.Advance())
+		x.save()
 	}
 }
 
@@ -171,12 +172,22 @@ func (x *executor) perform(e *consensus.Exec) {
 	done := out.Executed // the core reads it later
 	x.r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InExecuted, Executed: &done}})
 	x.checkpointReady(out.State)
+	x.save()
 	if !e.Answer {
 		return
 	}
 	view := x.r.view.Load()
 	for i := range out.Blocks {
 		x.answer(e.N, view, &out.Blocks[i])
+	}
+}
+
+// save writes the state to disk, if the engine has gathered it.
+func (x *executor) save() {
+	if d := x.r.disk; d != nil {
+		if p := x.engine.TakeSave(); p != nil {
+			d.save(p)
+		}
 	}
 }
 

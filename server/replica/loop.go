@@ -17,6 +17,7 @@ func (r *Replica) loop() {
 	defer clock.Stop()
 	t := &turn{r: r}
 	t.tick(time.Now())
+	t.begin()
 	var spare []item
 	for {
 		items, closed := r.inbox.swap(spare)
@@ -26,13 +27,16 @@ func (r *Replica) loop() {
 		if len(items) == 0 {
 			select {
 			case <-r.inbox.bell:
-			case now := <-clock.C:
-				t.tick(now)
+			case <-clock.C:
+				began := time.Now()
+				t.tick(began)
 				t.perform()
+				r.turns.note(time.Since(began))
 			}
 			spare = items
 			continue
 		}
+		began := time.Now()
 		select {
 		case now := <-clock.C: // under load, too, time goes on
 			t.tick(now)
@@ -42,6 +46,7 @@ func (r *Replica) loop() {
 			t.take(&items[i])
 		}
 		t.perform()
+		r.turns.note(time.Since(began))
 		clear(items)
 		spare = items
 	}
@@ -96,6 +101,9 @@ func (t *turn) take(it *item) {
 		it.input.Ticket = t.r.tickets.add(it.admitted)
 		t.step(it.input)
 	default:
+		if it.input.Kind == consensus.InDurable {
+			t.durable = max(t.durable, it.input.K)
+		}
 		t.step(it.input)
 	}
 }

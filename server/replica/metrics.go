@@ -36,6 +36,8 @@ type scrape struct {
 	totals                  map[string]uint64 // by the names of eventLog.counters
 	rejected, equivocations []uint64          // by peer
 	peers                   []transport.PeerState
+	logBytes                int64
+	stateBytes              uint64
 	tasks, questions        int // that wait for the executor, the latter among the former
 
 	loopAnswered bool // the next two are known
@@ -49,6 +51,7 @@ type scrape struct {
 // executorFigures belong to the executor's goroutine.
 type executorFigures struct {
 	requests, historyFirst uint64
+	saved                  uint64
 	clients                int
 	sizes                  batchSizes
 }
@@ -59,6 +62,8 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 		to <- families[i].desc
 	}
 	to <- batchSizesDesc
+	to <- turnsDesc
+	to <- syncsDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -73,6 +78,8 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})
 	}
+	to <- m.r.turns.metric(turnsDesc)
+	to <- m.r.syncs.metric(syncsDesc)
 	if s.executorAnswered {
 		to <- s.executor.sizes.metric()
 	}
@@ -88,6 +95,9 @@ func (m *metrics) scrape() *scrape {
 	}
 	s.totals, s.rejected, s.equivocations = r.events.counters(len(r.cfg.Nodes))
 	s.tasks, s.questions = r.exec.waiting()
+	if d := r.disk; d != nil {
+		s.logBytes, s.stateBytes = d.store.LogBytes(), d.store.State.DiskUsage()
+	}
 	s.loopAnswered = m.askLoop(s)
 	s.executorAnswered = m.askExecutor(s)
 	return s
@@ -111,7 +121,7 @@ func (m *metrics) askExecutor(s *scrape) bool {
 	defer cancel()
 	x := m.r.exec
 	got, err := askWait(ctx, x, func(e *execution.Engine) executorFigures {
-		return executorFigures{requests: e.ExecutedRequests(), historyFirst: e.HistoryFirst(), clients: e.Clients(), sizes: x.sizes}
+		return executorFigures{requests: e.ExecutedRequests(), historyFirst: e.HistoryFirst(), saved: e.SavedN(), clients: e.Clients(), sizes: x.sizes}
 	})
 	s.executor = got
 	return err == nil

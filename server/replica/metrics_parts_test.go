@@ -114,7 +114,7 @@ func idle(t *testing.T) *Replica {
 		}
 		t.Cleanup(func() { _ = l[i].Close() })
 	}
-	cfg, err := config.Parse("test", fmt.Append(nil, "nodes: [{host: 127.0.0.1, port: 1}, {host: 127.0.0.1, port: 2}, {host: 127.0.0.1, port: 3}, {host: 127.0.0.1, port: 4}]"))
+	cfg, err := config.Parse("test", fmt.Append(nil, "durability: memory\nnodes: [{host: 127.0.0.1, port: 1}, {host: 127.0.0.1, port: 2}, {host: 127.0.0.1, port: 3}, {host: 127.0.0.1, port: 4}]"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func ofPeers(kind prometheus.ValueType, name, help string, read func(*scrape, *t
 
 // families is every figure but the sizes of batches. docs/operations.md says
 // what is normal, and a test holds the two together.
-var families = slices.Concat(identity, progress, changes, faults, queues)
+var families = slices.Concat(identity, progress, disks, changes, faults, queues)
 
 var identity = []family{
 	{
@@ -114,6 +114,13 @@ var progress = []family{
 		func(s *scrape) float64 { return float64(s.executor.clients) }),
 	gauge(theExecutor, "pbft_history_first", "Number of the oldest batch kept in the history.",
 		func(s *scrape) float64 { return float64(s.executor.historyFirst) }),
+}
+
+var disks = []family{
+	gauge(theExecutor, "pbft_saved", "Number of the newest state on disk; with durability memory 0.",
+		func(s *scrape) float64 { return float64(s.executor.saved) }),
+	gauge(nobody, "pbft_log_bytes", "Bytes of the log of promises on disk.", func(s *scrape) float64 { return float64(s.logBytes) }),
+	gauge(nobody, "pbft_state_bytes", "Bytes of the state and the history on disk.", func(s *scrape) float64 { return float64(s.stateBytes) }),
 }
 
 var changes = []family{

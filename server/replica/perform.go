@@ -2,21 +2,6 @@ package replica
 
 import "github.com/pbft-go/pbft/server/consensus"
 
-// persister makes records durable. It calls done, from any goroutine, once a
-// crash can no longer undo batch k nor any before it.
-type persister interface {
-	Persist(k consensus.PersistID, records []consensus.Record, done func(consensus.PersistID))
-}
-
-// memory keeps nothing: what it is told survives as long as the process. A
-// replica that restarts has lost its memory and counts as faulty.
-type memory struct{}
-
-// Persist calls done at once.
-func (memory) Persist(k consensus.PersistID, _ []consensus.Record, done func(consensus.PersistID)) {
-	done(k)
-}
-
 // perform ends the turn and carries its effects out, in the order of the
 // contract, until the core has nothing more to do at once.
 func (t *turn) perform() {
@@ -26,8 +11,9 @@ func (t *turn) perform() {
 		out := &t.out
 		var durable consensus.PersistID
 		if out.K != 0 {
-			r.persister.Persist(out.K, out.Records, func(k consensus.PersistID) { durable = k })
-			t.durable = max(t.durable, durable)
+			if r.persister.Persist(out.K, out.Records) {
+				durable, t.durable = out.K, out.K
+			}
 		}
 		t.send()
 		for i := range out.Execs {
@@ -41,6 +27,9 @@ func (t *turn) perform() {
 		}
 		if out.Install != nil {
 			r.exec.install(*out.Install)
+			if r.disk != nil {
+				r.disk.w.Behind()
+			}
 		}
 		for _, a := range out.Admitted {
 			if a.Reason != consensus.OK {

@@ -26,7 +26,6 @@ import (
 	"github.com/pbft-go/pbft/config"
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
-	"github.com/pbft-go/pbft/server/execution"
 	"github.com/pbft-go/pbft/server/gateway"
 	"github.com/pbft-go/pbft/server/message"
 	"github.com/pbft-go/pbft/server/statemachine"
@@ -66,6 +65,8 @@ type Replica struct {
 	transport *transport.Transport
 	gateway   *gateway.Server
 	persister persister
+	disk      *disk          // nil: durability is memory
+	loaded    *message.State // of the disk, nil: none
 	started   time.Time
 
 	tickets tickets
@@ -85,6 +86,8 @@ type Replica struct {
 	handedOnce sync.Once
 
 	complaints atomic.Uint64
+	turns      times // of the loop
+	syncs      times // of the log
 }
 
 // New makes a replica and opens its ports; Run starts it.
@@ -103,6 +106,7 @@ func New(o Options) (*Replica, error) {
 	r.lies.init(r)
 	if err := r.build(); err != nil {
 		r.closeListeners()
+		r.disk.close()
 		return nil, err
 	}
 	return r, nil
@@ -112,9 +116,6 @@ func (r *Replica) build() error {
 	if err := r.listen(); err != nil {
 		return err
 	}
-	if err := r.buildCore(); err != nil {
-		return err
-	}
 	sm := r.o.StateMachine
 	if sm == nil {
 		var err error
@@ -122,19 +123,20 @@ func (r *Replica) build() error {
 			return err
 		}
 	}
-	engine, err := execution.New(execution.Config{
-		Cluster: r.cluster, Self: message.ReplicaID(r.o.Index),
-		ClientWindow: r.cfg.ClientWindow, MaxClients: r.cfg.MaxClients,
-		ReplyBytes: r.cfg.ReplyBytes, MaxCachedResult: r.cfg.MaxCachedResult,
-		HistoryBytes: r.cfg.HistoryBytes, ResultCache: r.cfg.ResultCache, ConfigDigest: r.cfg.Digest(),
-	}, sm)
+	build := r.buildDurable
+	if r.cfg.Durability == config.Memory {
+		build = r.buildMemory
+	}
+	engine, err := build(sm)
 	if err != nil {
 		return err
 	}
+	info := r.core.Info()
+	r.status.Store(uint32(info.Status))
+	r.view.Store(info.View)
 	r.exec = newExecutor(r, engine)
-	r.persister = memory{}
 	r.transport, err = transport.New(transport.Options{
-		Config: r.cfg, Index: r.o.Index, Incarnation: incarnation, Verifier: r.verifier(), Limits: r.limits(),
+		Config: r.cfg, Index: r.o.Index, Incarnation: incarnation, Verifier: r.verifier(), Limits: limits(r.cfg),
 		Logger: r.log, Addrs: r.o.PeerAddrs, ConfigMismatch: r.configMismatch,
 	}, (*handler)(r))
 	if err != nil {
@@ -173,32 +175,6 @@ func (r *Replica) closeListeners() {
 const tick = 10 * time.Millisecond
 
 func ticks(d time.Duration) uint64 { return uint64(max((d+tick-1)/tick, 1)) }
-
-func (r *Replica) limits() message.Limits {
-	return message.Limits{MaxBatch: r.cfg.MaxBatch, MaxBatchBytes: r.cfg.MaxBatchBytes}
-}
-
-func (r *Replica) buildCore() error {
-	signer := crypto.DevelopmentSigner(r.cluster, r.o.Index)
-	sign := func(tag crypto.Tag, b []byte) [crypto.SignatureSize]byte { return signer.Sign(r.cluster, tag, b) }
-	var err error
-	r.core, err = consensus.New(consensus.Config{
-		Cluster: r.cluster, Self: message.ReplicaID(r.o.Index), Incarnation: incarnation, N: len(r.cfg.Nodes),
-		Interval: uint64(r.cfg.CheckpointInterval), Window: uint64(r.cfg.Window()), Limits: r.limits(),
-		WindowBytes: r.cfg.WindowBytes, ClientWindow: r.cfg.ClientWindow,
-		Pipeline: r.cfg.Pipeline, Depth: r.cfg.Depth,
-		MaxPending: r.cfg.MaxPending, MaxPendingBytes: r.cfg.MaxPendingBytes, ClientPendingBytes: r.cfg.ClientPendingBytes,
-		MaxDriftUS: r.cfg.MaxDrift.Microseconds(), Timeout: ticks(r.cfg.ViewChangeTimeout), MaxTimeout: ticks(config.MaxTimeout),
-		SyncInterval: ticks(r.cfg.SyncInterval), RetryFirst: ticks(100 * time.Millisecond),
-		StatusBudget: r.cfg.StatusBudget, Fresh: true,
-	}, sign)
-	if err != nil {
-		return err
-	}
-	info := r.core.Info()
-	r.status.Store(uint32(info.Status))
-	return nil
-}
 
 // verifier knows the members' keys: development keys until there are others.
 func (r *Replica) verifier() *message.Verifier {
@@ -247,6 +223,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	}
 	r.stop()
 	wg.Wait()
+	r.disk.close()
 	r.log.Info("replica stopped")
 	return err
 }

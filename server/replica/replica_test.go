@@ -333,7 +333,7 @@ func TestIndexOutOfRangeAndPortInUseAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	cfg, err := config.Parse("test", fmt.Appendf(nil, "nodes: [{host: 127.0.0.1, port: %d}]", ln.Addr().(*net.TCPAddr).Port))
+	cfg, err := config.Parse("test", fmt.Appendf(nil, "durability: memory\nnodes: [{host: 127.0.0.1, port: %d}]", ln.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,10 @@ func (b *backend) Status(ctx context.Context) (*pbftv1.GetStatusResponse, error)
 		Pid: uint32(os.Getpid()), Durability: r.cfg.Durability, ClientAuth: r.cfg.ClientAuth,
 		StateMachine: r.cfg.StateMachine, DevelopmentKeys: true, LossPercent: r.cfg.LossPercent,
 		QuorumConnected: r.connected() >= consensus.Quorum(n),
+		Turns:           durations(&r.turns), Syncs: durations(&r.syncs),
+	}
+	if d := r.disk; d != nil {
+		s.DataDir, s.LogBytes, s.StateBytes = r.cfg.ReplicaDir(r.o.Index), uint64(d.store.LogBytes()), d.store.State.DiskUsage()
 	}
 	if s.Status != pbftv1.ReplicaStatus_REPLICA_STATUS_NORMAL {
 		if err := b.Ready(); err != nil {
@@ -53,7 +57,7 @@ func (b *backend) Status(ctx context.Context) (*pbftv1.GetStatusResponse, error)
 // addExecuted adds what the executor knows.
 func (r *Replica) addExecuted(ctx context.Context, s *pbftv1.GetStatusResponse, cert *message.Certificate) error {
 	_, err := askWait(ctx, r.exec, func(e *execution.Engine) bool {
-		s.ExecutedRequests, s.HistoryFirst, s.Clients = e.ExecutedRequests(), e.HistoryFirst(), uint64(e.Clients())
+		s.ExecutedRequests, s.HistoryFirst, s.Clients, s.Saved = e.ExecutedRequests(), e.HistoryFirst(), uint64(e.Clients()), e.SavedN()
 		s.Checkpoint = &pbftv1.CheckpointInfo{}
 		if len(cert.Votes) == 0 {
 			return true
@@ -87,6 +91,14 @@ func (r *Replica) addPeers(s *pbftv1.GetStatusResponse, info *consensus.Info) {
 	}
 	s.Counters = append(s.Counters, r.gateway.Counters()...)
 	slices.SortFunc(s.Counters, func(a, b *pbftv1.Counter) int { return strings.Compare(a.GetName(), b.GetName()) })
+}
+
+func durations(t *times) *pbftv1.Durations {
+	d := &pbftv1.Durations{LongestUs: uint64(t.longest().Microseconds())}
+	for i := range t.counts {
+		d.Counts = append(d.Counts, t.counts[i].Load())
+	}
+	return d
 }
 
 // logEntry shows one executed batch.

@@ -36,6 +36,7 @@ type checker struct {
 	states  map[uint64]crypto.Digest // by number: the digest of the state
 	proven  map[uint64]crypto.Digest // by number: what a certificate says
 
+	prepared  map[uint64][]preparedBy        // by number: what is durably prepared
 	newViews  map[*message.NewView]*decision // decided by the checker itself
 	accepted  uint64                         // the highest position that a client knows of
 	clockMost int64                          // the highest time that a correct clock has shown
@@ -45,7 +46,8 @@ type checker struct {
 func newChecker(w *world, ignore []string) *checker {
 	k := &checker{
 		w: w, ignore: ignore, said: map[uint64]said{}, of: make([]replicaState, w.plan.N),
-		decided: map[uint64]crypto.Digest{}, states: map[uint64]crypto.Digest{}, proven: map[uint64]crypto.Digest{}, newViews: map[*message.NewView]*decision{},
+		decided: map[uint64]crypto.Digest{}, states: map[uint64]crypto.Digest{}, proven: map[uint64]crypto.Digest{},
+		prepared: map[uint64][]preparedBy{}, newViews: map[*message.NewView]*decision{},
 	}
 	for _, l := range w.plan.Liars {
 		k.faulty |= 1 << l.Replica
@@ -71,23 +73,25 @@ func (k *checker) fail(invariant, format string, args ...any) {
 	}
 }
 
-// replicaState is what the checker knows of one replica's present life.
+// replicaState is what the checker knows of one replica: of all its lives if it
+// has a disk.
 type replicaState struct {
-	life     int
-	asked    uint64                      // highest own view change that it sent
-	view     uint64                      // last seen
-	status   message.Status              // the last one that it sent
-	executed uint64                      // last number
-	counted  bool                        // all of it was executed here
-	ledger   map[fact]crypto.Digest      // what is durable
-	bodies   map[crypto.Digest]bool      // recorded batches
-	waiting  []batchOfRecords            // what is not yet
-	proposed map[[2]uint64]crypto.Digest // by view and number
-	newViews map[uint64]*message.NewView // by view, those of its records: one turn may hold several
-	saw      uint64                      // replicas of which it got a vote, one bit each
-	sawBy    int                         // at its loss: correct replicas that had got a vote of it
-	windows  map[string]uint64           // low by client
-	stable   uint64                      // newest certificate
+	ledger                                // what is durable
+	life      int                         // the present one
+	sentAsked uint64                      // highest own view change that it sent
+	last      uint64                      // view, last seen
+	status    message.Status              // the last one that it sent
+	executed  uint64                      // last number
+	counted   bool                        // all of it was executed here
+	bodies    map[crypto.Digest]bool      // recorded batches
+	waiting   []batchOfRecords            // what is not durable yet
+	proposed  map[[2]uint64]crypto.Digest // by view and number
+	newViews  map[uint64]*message.NewView // by view, those of its records: one turn may hold several
+	saw       uint64                      // replicas of which it got a vote, one bit each
+	sawBy     uint64                      // at its loss: correct replicas that had got a vote of it, and can tell
+	windows   map[string]uint64           // low by client
+	certified uint64                      // newest certificate
+	released  uint64                      // what its log has given up
 }
 
 // batchOfRecords waits to become durable.
@@ -96,29 +100,23 @@ type batchOfRecords struct {
 	records []consensus.Record
 }
 
-// fact is what a record makes true.
-type fact struct {
-	kind    consensus.RecordKind
-	view, n uint64
-}
-
-// started begins a life.
+// started begins a life of a replica that knows nothing.
 func (k *checker) started(h *host) {
 	s := &k.of[h.id]
 	*s = replicaState{
-		life: h.life, sawBy: s.sawBy, counted: true,
-		ledger: map[fact]crypto.Digest{}, bodies: map[crypto.Digest]bool{}, proposed: map[[2]uint64]crypto.Digest{}, windows: map[string]uint64{},
+		ledger: newLedger(), life: h.life, sawBy: s.sawBy, counted: true,
+		bodies: map[crypto.Digest]bool{}, proposed: map[[2]uint64]crypto.Digest{}, windows: map[string]uint64{},
 	}
 }
 
-// lost notes that a replica lost its memory.
+// lost notes that a replica lost all that it promised.
 func (k *checker) lost(h *host) {
 	k.faulty |= 1 << h.id
 	s := &k.of[h.id]
 	s.sawBy = 0
 	for _, o := range k.w.hosts {
 		if o != h && o.correct() && k.of[o.id].saw&(1<<h.id) != 0 {
-			s.sawBy++
+			s.sawBy |= 1 << o.id
 		}
 	}
 }
@@ -182,10 +180,10 @@ func (k *checker) turned(h *host) {
 		return
 	}
 	s := &k.of[h.id]
-	if v := h.core.View(); v < s.view {
-		k.fail("I14", "replica %d was in view %d and is in view %d", h.id, s.view, v)
-	} else if v > s.view {
-		s.view = v
+	if v := h.core.View(); v < s.last {
+		k.fail("I14", "replica %d was in view %d and is in view %d", h.id, s.last, v)
+	} else if v > s.last {
+		s.last = v
 		k.invariants(h)
 	}
 	if k.turns++; k.turns%32 == 0 {

@@ -58,6 +58,7 @@ func (k *checker) extend(h *host, x *consensus.Exec, out *execution.Output) {
 	y := &k.history
 	k.cover(x)
 	k.time(h, x)
+	k.lasting(h, x)
 	results, forged := y.run(x)
 	if forged != "" {
 		k.fail("I4", "batch %d executes an operation that client %s did not issue", x.N, forged)

@@ -17,8 +17,8 @@ func (k *checker) entered(h *host, view uint64) {
 		k.fail("I10", "replica %d enters view %d without a record of its new view", h.id, view)
 		return
 	}
-	if view < s.asked {
-		k.fail("I6", "replica %d asked for view %d and enters view %d", h.id, s.asked, view)
+	if view < s.sentAsked {
+		k.fail("I6", "replica %d asked for view %d and enters view %d", h.id, s.sentAsked, view)
 	}
 	if d := k.decide(h, nv); d != nil {
 		k.preserves(h, nv, d)
@@ -85,10 +85,10 @@ func (k *checker) certified(h *host, n uint64, c *message.Certificate) {
 		k.fail("I11", "replica %d persists the certificate of %d as that of %d", h.id, c.N(), n)
 		return
 	}
-	if n <= s.stable {
-		k.fail("I14", "replica %d has certificate %d, and had %d", h.id, n, s.stable)
+	if n <= s.certified {
+		k.fail("I14", "replica %d has certificate %d, and had %d", h.id, n, s.certified)
 	}
-	s.stable = n
+	s.certified = n
 	d := c.Votes[0].Digest
 	if old, ok := k.proven[n]; ok && old != d {
 		k.fail("I11", "states %s and %s are certified at %d", old, d, n)

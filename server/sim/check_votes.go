@@ -40,6 +40,7 @@ func (k *checker) sent(h *host, m message.Message) {
 		if int(m.Replica) == h.id {
 			k.vote(h, m)
 			k.durably(h, m, fact{kind: consensus.RecCheckpoint, n: m.N}, m.Digest)
+			k.rebuildable(h, m.N)
 			k.sameState(h, m.N, m.Digest)
 		}
 	case *message.ViewChange:
@@ -47,7 +48,8 @@ func (k *checker) sent(h *host, m message.Message) {
 			_, _ = k.w.verifier.open(m) // a new view may name it before anybody got it
 			k.vote(h, m)
 			k.durably(h, m, fact{kind: consensus.RecViewChange, view: m.NewView}, crypto.Digest{})
-			k.of[h.id].asked = max(k.of[h.id].asked, m.NewView)
+			k.tellsAll(h, m)
+			k.of[h.id].sentAsked = max(k.of[h.id].sentAsked, m.NewView)
 		}
 	case *message.NewView:
 		if int(m.Replica) == h.id {
@@ -66,12 +68,17 @@ func (k *checker) sent(h *host, m message.Message) {
 
 // vote (I20): a replica that lost its memory sends no vote. In a memory that is
 // gone nobody can look, so it asks: it may vote as a new one only if a quorum,
-// itself included, can have said that it saw no vote of it.
+// itself included, can have said that it saw no vote of it. One that has noted
+// that it lost a part sends none either.
 func (k *checker) vote(h *host, m message.Message) {
+	s := &k.of[h.id]
+	if s.lost {
+		k.fail("I20", "replica %d has a record that it must not vote, and sends: %s", h.id, describe(m))
+	}
 	if !h.lost {
 		return
 	}
-	seen := k.of[h.id].sawBy > k.w.plan.N-consensus.Quorum(k.w.plan.N)
+	seen := bits.OnesCount64(s.sawBy) > k.w.plan.N-consensus.Quorum(k.w.plan.N)
 	status := h.core.Info().Status
 	if status == message.Learner || status == message.Starting || seen && !k.w.plan.Exceeds() {
 		k.fail("I20", "replica %d lost its memory, is %s, and sends: %s", h.id, status, describe(m))
@@ -80,7 +87,7 @@ func (k *checker) vote(h *host, m message.Message) {
 
 // durably (I7): what is promised is durable before it leaves.
 func (k *checker) durably(h *host, m message.Message, f fact, d crypto.Digest) {
-	if got, ok := k.of[h.id].ledger[f]; !ok || got != d {
+	if got, ok := k.of[h.id].facts[f]; !ok || got != d {
 		k.fail("I7", "replica %d sends what is not durable: %s", h.id, describe(m))
 	}
 }
@@ -122,17 +129,7 @@ func (k *checker) durable(h *host, id consensus.PersistID) {
 	s := &k.of[h.id]
 	for len(s.waiting) > 0 && s.waiting[0].k <= id {
 		for i := range s.waiting[0].records {
-			r := &s.waiting[0].records[i]
-			f, d := fact{r.Kind, r.View, r.N}, r.Digest
-			switch r.Kind {
-			case consensus.RecCheckpoint:
-				f.view = 0
-			case consensus.RecViewChange:
-				f.n, d = 0, crypto.Digest{}
-			case consensus.RecNewView:
-				f.n, d = 0, r.Msg.(*message.NewView).DecisionDigest
-			}
-			s.ledger[f] = d
+			k.enter(h, &s.waiting[0].records[i])
 		}
 		s.waiting = s.waiting[1:]
 	}
@@ -152,7 +149,7 @@ func (k *checker) onProposal(h *host, m *message.PrePrepare) {
 
 // notGivenUp (I6): no vote in a view below one that was asked for.
 func (k *checker) notGivenUp(h *host, view uint64, m message.Message) {
-	if asked := k.of[h.id].asked; view < asked {
+	if asked := k.of[h.id].sentAsked; view < asked {
 		k.fail("I6", "replica %d asked for view %d and sends: %s", h.id, asked, describe(m))
 	}
 }
@@ -226,6 +223,9 @@ func (k *checker) monotone(h *host, m *message.Status) {
 	o := &k.of[h.id].status
 	if m.View < o.View || m.VCView < o.VCView || m.H < o.H || m.LastExecuted < o.LastExecuted || m.LastCommitted < o.LastCommitted {
 		k.fail("I14", "replica %d falls back: %s, before: %s", h.id, describe(m), describe(o))
+	}
+	if s := &k.of[h.id]; m.H > s.stable {
+		k.fail("I7", "replica %d says h=%d, and has durably the proof of %d", h.id, m.H, s.stable)
 	}
 	*o = *m
 }

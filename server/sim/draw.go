@@ -33,8 +33,11 @@ func draw(seed uint64) *Plan {
 	drawConfig(r, p)
 	drawPace(r, p)
 	drawClients(r, p)
+	drawDisks(r, p)
 	drawLiars(r, p)
 	drawFaults(r, p)
+	drawReboots(r, p)
+	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
 
@@ -132,11 +135,7 @@ func drawFaults(r *rand.Rand, p *Plan) {
 	for _, id := range r.Perm(p.N) {
 		if left > 0 && !p.lies(id) && r.IntN(3) == 0 {
 			left--
-			f := Fault{Kind: Crash, At: between(r, p.End/10, p.End*9/10), Nodes: []int{id}, Fuse: r.IntN(2 * p.N)}
-			if f.Until = f.At + between(r, 1, p.End/4); r.IntN(6) == 0 {
-				f.Kind, f.Until = Stop, f.At
-			}
-			p.Faults = append(p.Faults, f)
+			p.Faults = append(p.Faults, drawLoss(r, p, id))
 		}
 	}
 	k := r.IntN(6)
@@ -146,11 +145,10 @@ func drawFaults(r *rand.Rand, p *Plan) {
 	for range k {
 		p.Faults = append(p.Faults, drawFault(r, p))
 	}
-	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 }
 
 func drawFault(r *rand.Rand, p *Plan) Fault {
-	f := Fault{Kind: Cut + FaultKind(r.IntN(int(numFaultKinds-Cut)))}
+	f := Fault{Kind: drawKind(r, p)}
 	f.At = between(r, 0, p.End*8/10)
 	f.Until = min(f.At+between(r, tick, p.End/2), p.End)
 	nodes := p.N
@@ -163,7 +161,7 @@ func drawFault(r *rand.Rand, p *Plan) Fault {
 	}
 	f.Nodes = slices.Sorted(slices.Values(r.Perm(nodes)[:k]))
 	switch f.Kind {
-	case Slow:
+	case Slow, SlowDisk:
 		f.Amount = between(r, 2, 30)
 	case Burst:
 		f.Amount = between(r, 20, 100)

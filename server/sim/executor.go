@@ -49,6 +49,7 @@ func (h *host) step() {
 	}
 	if len(h.tasks) == 0 {
 		h.checkpointReady(h.engine.Advance())
+		h.takeSave()
 	}
 	for k := 0; k < questionsPerStep && len(h.tasks) > 0 && !h.down; k++ {
 		t := h.tasks[0]
@@ -74,6 +75,7 @@ func (h *host) execute(x *consensus.Exec) {
 	done := out.Executed // the core reads it later
 	h.put(item{input: consensus.Input{Kind: consensus.InExecuted, Executed: &done}})
 	h.checkpointReady(out.State)
+	h.takeSave()
 	if !x.Answer {
 		return
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"syscall"
 
 	"github.com/pbft-go/pbft/server/consensus"
 )
@@ -16,10 +17,16 @@ func (w *world) startFaults() {
 			w.begin(f)
 		})
 		w.at(f.Until, func() { w.end(f) })
+		if f.Kind == Backup {
+			w.at(f.At-f.Amount, func() { w.copyDisks(f) })
+		}
 	}
 	w.at(w.plan.End, func() {
 		w.trace.line(w, "faults end")
 		w.net.calm()
+		for _, h := range w.hosts {
+			h.powerStays()
+		}
 	})
 }
 
@@ -45,8 +52,16 @@ func (w *world) begin(f *Fault) {
 // suffer is what a fault does to a replica at its beginning.
 func (h *host) suffer(f *Fault) {
 	switch f.Kind {
-	case Crash, Stop:
-		h.lose(f.Fuse)
+	case Crash, Stop, Rot, Tail, Backup, Reboot:
+		h.cutPower(f)
+	case FullDisk:
+		h.power.outages++
+		h.breakDisk(f, syscall.ENOSPC)
+	case BrokenDisk:
+		h.power.outages++
+		h.breakDisk(f, syscall.EIO)
+	case SlowDisk:
+		h.slowDisk(f.Amount, 1)
 	case Pause:
 		h.pauses++
 	case Slow:
@@ -83,13 +98,15 @@ func (w *world) end(f *Fault) {
 // recover is what the end of a fault does to a replica.
 func (h *host) recover(f *Fault) {
 	switch f.Kind {
-	case Crash:
-		h.fuse = 0
-		if !h.down {
-			h.crash() // nothing happened since that could have lit the fuse
+	case Crash, Rot, Tail, Backup, Reboot:
+		h.powerBack()
+	case FullDisk, BrokenDisk:
+		h.breakDisk(f, nil)
+		if h.power.outages--; h.power.outages == 0 {
+			h.comeBack()
 		}
-		h.start(true)
-		h.connected()
+	case SlowDisk:
+		h.slowDisk(1, f.Amount)
 	case Pause:
 		if h.pauses--; h.pauses == 0 {
 			h.resume()
@@ -119,4 +136,11 @@ func (w *world) links(f *Fault) func(from, to int) bool {
 		return func(from, to int) bool { return in(from) != in(to) }
 	}
 	return nil
+}
+
+// copyDisks makes the backups that a fault brings back.
+func (w *world) copyDisks(f *Fault) {
+	for _, i := range f.Nodes {
+		w.hosts[i].disk.copyNow()
+	}
 }

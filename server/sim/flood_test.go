@@ -34,7 +34,7 @@ func TestL7AFloodLeavesTheOthersTheirShare(t *testing.T) {
 // calmPlan is a cluster of four that orders some 200 requests a second, in
 // batches of two, and three clients that want 90.
 func calmPlan(p *Plan) {
-	p.N, p.Liars, p.Faults, p.Fresh = 4, nil, nil, false
+	p.N, p.Liars, p.Faults, p.Fresh, p.Durable = 4, nil, nil, false, false
 	p.Clocks = append(p.Clocks[:4:4], ClockPlan{})[:4]
 	p.Interval, p.Window, p.Depth, p.Pipeline = 8, 32, 1, 1
 	p.Limits.MaxBatch, p.Limits.MaxBatchBytes = 2, 2<<10

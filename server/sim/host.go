@@ -26,10 +26,13 @@ type host struct {
 	engine *execution.Engine
 	status message.ReplicaStatus
 
-	lost   bool // lost its memory once, and counts as faulty for ever
+	disk   *disk // nil: what it knows is gone when it stops
+	lost   bool  // lost its memory once, and counts as faulty for ever
+	stale  bool  // lost a part of what its disk had, likewise
 	down   bool
+	gone   bool // for good
+	power  power
 	pauses int   // faults that hold it
-	fuse   int   // effects until it crashes; 0: it does not
 	slow   int64 // everything takes so many times as long
 	jump   int64 // microseconds by which its clock is wrong for now
 	began  int64
@@ -65,7 +68,7 @@ func newHost(w *world, id int) *host {
 }
 
 // correct reports whether the replica keeps to the protocol and what it said.
-func (h *host) correct() bool { return h.liar == nil && !h.lost }
+func (h *host) correct() bool { return h.liar == nil && !h.lost && !h.stale }
 
 func (h *host) state() string {
 	switch {
@@ -79,25 +82,28 @@ func (h *host) state() string {
 	return h.status.String()
 }
 
-// start begins a life with an empty memory. A fresh replica asks whether it is
-// new.
+// start begins a life: with what the disk gives back, or with an empty memory. A
+// fresh replica without a disk asks whether it is new.
 func (h *host) start(fresh bool) {
 	w := h.w
 	h.life++
 	h.down, h.began = false, w.now
-	h.status = message.Normal
-	if fresh {
-		h.status = message.Starting
-	}
 	h.inbox, h.held, h.tasks, h.waiters = nil, nil, nil, nil
 	h.inTurn, h.waking, h.working = false, false, false
 	h.durable, h.ticked, h.out = 0, 0, consensus.Effects{}
 	h.waiting = map[uint64]func(consensus.Reason){}
-	var err error
-	if h.core, err = consensus.New(h.config(fresh), w.keys.signer(h.id)); err != nil {
-		panic(err) // the plan is wrong
+	var loaded *message.State
+	if h.disk == nil {
+		h.startEmpty(fresh)
+	} else {
+		h.rewire()
+		c, err := h.disk.open()
+		if err != nil {
+			h.diskFailed(err)
+			return
+		}
+		loaded = h.startFrom(&c)
 	}
-	h.engine = w.newEngine(h.id)
 	life := h.life
 	h.wakeUp = func() {
 		if h.life == life && !h.down {
@@ -111,9 +117,11 @@ func (h *host) start(fresh bool) {
 			h.step()
 		}
 	}
-	w.check.started(h)
-	h.trace("starts, fresh=%t", fresh)
+	h.status = h.core.Info().Status
+	h.trace("starts: %s, view %d, executed %d", h.status, h.core.View(), h.engine.LastExecuted())
 	h.tick(life)
+	h.put(item{input: consensus.Input{Kind: consensus.InStart}})
+	h.checkpointReady(loaded)
 	var clock func()
 	clock = func() {
 		if h.life == life && !h.down {
@@ -122,6 +130,39 @@ func (h *host) start(fresh bool) {
 		}
 	}
 	w.after(w.rnd.Int64N(tick), clock)
+}
+
+// startEmpty makes core and engine that know nothing.
+func (h *host) startEmpty(fresh bool) {
+	var err error
+	if h.core, err = consensus.New(h.config(fresh), h.w.keys.signer(h.id)); err != nil {
+		panic(err) // the plan is wrong
+	}
+	if h.engine, err = execution.New(h.w.engineConfig(h.id), h.w.plan.application()); err != nil {
+		panic(err)
+	}
+	h.w.check.started(h)
+}
+
+// startFrom takes over what the disk gave back.
+func (h *host) startFrom(c *contents) *message.State {
+	h.core, h.engine = c.core, c.engine
+	h.w.mix(uint64(len(c.records)), c.loaded.N)
+	if h.disk.rotten && h.liar == nil {
+		h.w.check.fail("I17", "replica %d goes on with a damaged log", h.id)
+	}
+	h.w.check.restored(h, c)
+	return c.loaded.State
+}
+
+// later calls f after a while, unless this life has ended.
+func (h *host) later(d int64, f func()) {
+	life := h.life
+	h.w.after(d, func() {
+		if h.life == life && !h.down {
+			f()
+		}
+	})
 }
 
 func (h *host) trace(format string, args ...any) {
@@ -143,17 +184,15 @@ func (h *host) config(fresh bool) consensus.Config {
 	}
 }
 
-func (w *world) newEngine(id int) *execution.Engine {
+// engineConfig is what the replica's engine is made with.
+func (w *world) engineConfig(id int) execution.Config {
 	p := w.plan
-	e, err := execution.New(execution.Config{
+	return execution.Config{
 		Cluster: clusterID, Self: message.ReplicaID(id), ClientWindow: p.ClientWindow,
 		MaxCachedResult: p.MaxCachedResult, ReplyBytes: p.ReplyBytes, MaxClients: 1000,
 		HistoryBytes: p.HistoryKB << 10, ResultCache: p.Result, ConfigDigest: crypto.Digest{1},
-	}, p.application())
-	if err != nil {
-		panic(err) // the plan is wrong
+		SaveBytes: p.SaveBytes, HistoryKeep: p.HistoryKeep,
 	}
-	return e
 }
 
 func (p *Plan) application() statemachine.StateMachine {
@@ -185,36 +224,6 @@ func (h *host) tick(life int) {
 func (h *host) clock() int64 {
 	c := &h.w.plan.Clocks[h.id]
 	return epochUS + h.w.now + c.OffsetUS + h.w.now*c.DriftPPM/1_000_000 + h.jump
-}
-
-// lose makes the replica lose its memory after so many more effects.
-func (h *host) lose(fuse int) {
-	if h.fuse = fuse; fuse == 0 {
-		h.crash()
-	}
-}
-
-// crash ends a life.
-func (h *host) crash() {
-	h.trace("crashes")
-	h.w.cover.add("lost memories")
-	h.down, h.fuse = true, 0
-	h.lost = true
-	h.w.check.lost(h)
-}
-
-// burn counts an effect, and reports whether the replica has not crashed by it.
-func (h *host) burn() bool {
-	if h.down {
-		return false
-	}
-	if h.fuse > 0 {
-		if h.fuse--; h.fuse == 0 {
-			h.crash()
-			return false
-		}
-	}
-	return true
 }
 
 // resume goes on after a pause.

@@ -29,8 +29,13 @@ type Plan struct {
 	Application                                    string // kv or log
 	Fresh                                          bool   // replicas start with the question whether they are new
 
+	Durable      bool // replicas have disks; else whoever starts again has lost its memory
+	SegmentBytes int64
+	SaveBytes    int   // executed from one saved state to the next
+	HistoryKeep  int64 // bytes of executed bodies kept on disk, negative: all
+
 	Net     NetPlan
-	Disk    int64 // the longest time until a record is durable; 0: it is at once
+	Disk    int64 // the longest time until a record, or a state, is durable; 0: it is at once
 	Exec    int64 // the longest time to execute a batch
 	Turn    int64 // the longest time until a turn takes what waits; 0: each input has a turn of its own
 	Clocks  []ClockPlan
@@ -88,31 +93,43 @@ type LiarPlan struct {
 // FaultKind is what goes wrong.
 type FaultKind uint8
 
-// Faults. A crash loses memory and counts among the f for ever; all others
-// keep it and cost time only.
+// Faults. Those up to Backup make their replicas faulty for ever, and count
+// among the f; all others cost time only. Those up to SlowDisk, but for Crash and
+// Stop, are for replicas with disks.
 const (
-	Crash     FaultKind = iota // Nodes stop between two effects, and come back empty
-	Stop                       // Nodes stop for good
-	Cut                        // Nodes reach nobody
-	Mute                       // what Nodes send does not arrive
-	Deaf                       // what is sent to Nodes does not arrive
-	Partition                  // Nodes reach each other only, and so do the others
-	Pause                      // Nodes stand still, and their input waits
-	Slow                       // Nodes take Amount times as long for everything
-	Burst                      // of what Nodes send or get, Amount of 100 is lost
-	Lag                        // what Nodes send takes Amount microseconds longer
-	Jump                       // the clocks of Nodes are wrong by Amount microseconds
-	Drain                      // Nodes are asked to hand over, as when they stop
-	Reconnect                  // the links of Nodes come up anew
-	Complain                   // a client complains to Nodes for no reason
+	Crash      FaultKind = iota // Nodes stop between two effects, and come back empty: memory is lost, and the disk
+	Stop                        // Nodes stop for good
+	Rot                         // Nodes lose power, and a record of their logs is damaged: they must not come back
+	Tail                        // Nodes lose power, and the last Amount writes that they had synced
+	Backup                      // Nodes lose power, and come back with the disk of Amount microseconds ago
+	Reboot                      // Nodes lose power, and come back; Amount times more they lose it soon after that
+	FullDisk                    // the disks of Nodes take nothing more: who notices halts, and starts again afterwards
+	BrokenDisk                  // writes and syncs of Nodes fail, likewise
+	SlowDisk                    // the disks of Nodes take Amount times as long
+	Cut                         // Nodes reach nobody
+	Mute                        // what Nodes send does not arrive
+	Deaf                        // what is sent to Nodes does not arrive
+	Partition                   // Nodes reach each other only, and so do the others
+	Pause                       // Nodes stand still, and their input waits
+	Slow                        // Nodes take Amount times as long for everything
+	Burst                       // of what Nodes send or get, Amount of 100 is lost
+	Lag                         // what Nodes send takes Amount microseconds longer
+	Jump                        // the clocks of Nodes are wrong by Amount microseconds
+	Drain                       // Nodes are asked to hand over, as when they stop
+	Reconnect                   // the links of Nodes come up anew
+	Complain                    // a client complains to Nodes for no reason
 	numFaultKinds
 )
 
 func (k FaultKind) String() string {
 	return [...]string{
-		"crash", "stop", "cut", "mute", "deaf", "partition", "pause", "slow", "burst", "lag", "jump", "drain", "reconnect", "complain",
+		"crash", "stop", "rot", "lost tail", "old backup", "reboot", "full disk", "broken disk", "slow disk",
+		"cut", "mute", "deaf", "partition", "pause", "slow", "burst", "lag", "jump", "drain", "reconnect", "complain",
 	}[k]
 }
+
+// costs reports whether the replicas of such a fault count among the f.
+func (k FaultKind) costs() bool { return k <= Backup }
 
 // Fault is one of them. Nodes are replicas, and above them clients.
 type Fault struct {
@@ -120,16 +137,17 @@ type Fault struct {
 	At, Until int64
 	Nodes     []int
 	Amount    int64
-	Fuse      int // of a crash: effects that still happen
+	Fuse      int // of a loss of power: effects that still happen
+	Ops       int // of a loss of power: it comes in the middle of the disk's operation with this number, if not before; 0: no matter
 }
 
 // F is the number of faulty replicas that the cluster tolerates.
 func (p *Plan) F() int { return consensus.MaxFaulty(p.N) }
 
-// Lost is the number of replicas that lose their memory.
+// Lost is the number of replicas that stop for good, or lose what they promised.
 func (p *Plan) Lost() (k int) {
 	for i := range p.Faults {
-		if kind := p.Faults[i].Kind; kind == Crash || kind == Stop {
+		if p.Faults[i].Kind.costs() {
 			k += len(p.Faults[i].Nodes)
 		}
 	}
@@ -152,6 +170,9 @@ func (p *Plan) String() string {
 	line("  net: %s to %s, loss %.3f dup %.3f reorder %.3f fifo=%t; disk %s exec %s turn %s; client retry %s",
 		us(p.Net.Delay), us(p.Net.Delay+p.Net.Jitter), p.Net.Loss, p.Net.Duplicate, p.Net.Reorder, p.Net.FIFO,
 		us(p.Disk), us(p.Exec), us(p.Turn), us(p.Retry))
+	if p.Durable {
+		line("  disks: segments of %d bytes, a state every %d bytes, history of %d bytes", p.SegmentBytes, p.SaveBytes, p.HistoryKeep)
+	}
 	for i, c := range p.Clients {
 		line("  client %d: %s, window %d, groups of %d, %d requests, a group every %s", i, c.Mode, c.Window, c.Group, c.Requests, us(c.Pause))
 	}
@@ -176,6 +197,9 @@ func (f *Fault) String() string {
 	}
 	if f.Fuse > 0 {
 		s += fmt.Sprintf(", after %d effects", f.Fuse)
+	}
+	if f.Ops > 0 {
+		s += fmt.Sprintf(", in operation %d of the disk", f.Ops)
 	}
 	return s
 }

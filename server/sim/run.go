@@ -53,7 +53,7 @@ func Run(seed uint64, o Options) *Report {
 	}
 	for i := range w.hosts {
 		if w.hosts[i].liar == nil {
-			r.View = max(r.View, w.check.of[i].view)
+			r.View = max(r.View, w.check.of[i].last)
 		}
 	}
 	w.trace.line(w, "%s", r)

@@ -123,7 +123,7 @@ func TestEveryCheckSees(t *testing.T) {
 			l.k.onCommit(l.hosts[0], &message.Commit{N: 1, Digest: e})
 		}},
 		{"I6", "a vote in a view that was given up", func(l *lab) {
-			l.k.of[0].asked = 2
+			l.k.of[0].sentAsked = 2
 			l.k.onPrepare(l.hosts[0], &message.Prepare{View: 1, N: 1, Digest: d})
 		}},
 		{"I7", "a prepare whose record is not durable", func(l *lab) {
@@ -176,7 +176,7 @@ func TestEveryCheckSees(t *testing.T) {
 			l.run(1, x, func(o *execution.Output) { o.Executed.Windows[0].Bits[0] ^= 1 << 9 })
 		}},
 		{"I14", "a view that falls", func(l *lab) {
-			l.k.of[0].view = 7
+			l.k.of[0].last = 7
 			l.k.turned(l.hosts[0])
 		}},
 		{"I14", "a watermark that falls", func(l *lab) {

@@ -60,7 +60,7 @@ func (h *host) turn() {
 // input may cause one.
 func (h *host) reportPanic() {
 	if v := recover(); v != nil {
-		h.down = true
+		h.down, h.gone = true, true
 		if h.liar != nil {
 			return // a core that is lied to may meet what cannot be
 		}
@@ -157,7 +157,7 @@ func (h *host) performRest() {
 		h.note(&h.out.Events[i])
 	}
 	if h.out.Halt != nil {
-		h.w.check.halted(h, h.out.Halt.Reason)
+		h.halted(h.out.Halt.Reason)
 	}
 }
 
@@ -169,6 +169,13 @@ func (h *host) persist() consensus.PersistID {
 		return 0
 	}
 	h.w.check.persisted(h, k, h.out.Records)
+	if h.disk != nil {
+		if k = h.disk.persist(k, h.out.Records); k > 0 {
+			h.durable = k
+			h.w.check.durable(h, k)
+		}
+		return k
+	}
 	if h.w.plan.Disk == 0 {
 		h.durable = k
 		h.w.check.durable(h, k)

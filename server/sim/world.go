@@ -56,6 +56,11 @@ func newWorld(p *Plan, o *Options) *world {
 	for _, l := range p.Liars {
 		w.hosts[l.Replica].liar = newLiar(w, w.hosts[l.Replica], l.Behaviours)
 	}
+	for _, h := range w.hosts {
+		if p.Durable && (h.liar == nil || h.liar.keepsDisk()) {
+			h.disk = newDisk(h)
+		}
+	}
 	for i := range p.Clients {
 		w.addClient(i)
 	}
@@ -92,6 +97,7 @@ func (w *world) chance(p float64) bool { return p > 0 && w.rnd.Float64() < p }
 
 // run runs until the end that liveness names, or a violation.
 func (w *world) run() {
+	defer w.close()
 	for _, h := range w.hosts {
 		h.start(w.plan.Fresh)
 	}
@@ -113,6 +119,15 @@ func (w *world) run() {
 		w.check.fail("L1", "nothing happens any more")
 	}
 	w.check.untouched()
+}
+
+// close ends what replicas have running beside this goroutine.
+func (w *world) close() {
+	for _, h := range w.hosts {
+		if h.disk != nil {
+			h.disk.close()
+		}
+	}
 }
 
 // mostDeliveries is more than any run needs that does not go round in circles.

@@ -138,7 +138,19 @@ type GetStatusResponse struct {
 	// Loss that is simulated on the links to peers, in percent.
 	LossPercent float64 `protobuf:"fixed64,37,opt,name=loss_percent,json=lossPercent,proto3" json:"loss_percent,omitempty"`
 	// Checkpoint whose state is being fetched from other replicas, 0: none.
-	Installing    uint64 `protobuf:"varint,38,opt,name=installing,proto3" json:"installing,omitempty"`
+	Installing uint64 `protobuf:"varint,38,opt,name=installing,proto3" json:"installing,omitempty"`
+	// How long turns of the main loop took since the start.
+	Turns *Durations `protobuf:"bytes,39,opt,name=turns,proto3" json:"turns,omitempty"`
+	// How long it took to make promises durable; empty with durability memory.
+	Syncs *Durations `protobuf:"bytes,40,opt,name=syncs,proto3" json:"syncs,omitempty"`
+	// Number of the newest state on disk.
+	Saved uint64 `protobuf:"varint,41,opt,name=saved,proto3" json:"saved,omitempty"`
+	// Bytes of the log of promises on disk.
+	LogBytes uint64 `protobuf:"varint,42,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// Bytes of the state and the history on disk.
+	StateBytes uint64 `protobuf:"varint,43,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	// The data directory.
+	DataDir       string `protobuf:"bytes,44,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,6 +451,104 @@ func (x *GetStatusResponse) GetInstalling() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetTurns() *Durations {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetSyncs() *Durations {
+	if x != nil {
+		return x.Syncs
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetSaved() uint64 {
+	if x != nil {
+		return x.Saved
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetStateBytes() uint64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetDataDir() string {
+	if x != nil {
+		return x.DataDir
+	}
+	return ""
+}
+
+// Durations says how long something took.
+type Durations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By length: entry 0 counts those up to 16 us, each other one those up to
+	// twice as long as the one before it, the last one all longer ones.
+	Counts []uint64 `protobuf:"varint,1,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	// The longest one, in microseconds.
+	LongestUs     uint64 `protobuf:"varint,2,opt,name=longest_us,json=longestUs,proto3" json:"longest_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Durations) Reset() {
+	*x = Durations{}
+	mi := &file_pbft_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Durations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Durations) ProtoMessage() {}
+
+func (x *Durations) ProtoReflect() protoreflect.Message {
+	mi := &file_pbft_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Durations.ProtoReflect.Descriptor instead.
+func (*Durations) Descriptor() ([]byte, []int) {
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Durations) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Durations) GetLongestUs() uint64 {
+	if x != nil {
+		return x.LongestUs
+	}
+	return 0
+}
+
 // CheckpointInfo describes a stable checkpoint.
 type CheckpointInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -460,7 +570,7 @@ type CheckpointInfo struct {
 
 func (x *CheckpointInfo) Reset() {
 	*x = CheckpointInfo{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[2]
+	mi := &file_pbft_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +582,7 @@ func (x *CheckpointInfo) String() string {
 func (*CheckpointInfo) ProtoMessage() {}
 
 func (x *CheckpointInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[2]
+	mi := &file_pbft_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +595,7 @@ func (x *CheckpointInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointInfo.ProtoReflect.Descriptor instead.
 func (*CheckpointInfo) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CheckpointInfo) GetN() uint64 {
@@ -563,7 +673,7 @@ type PeerInfo struct {
 
 func (x *PeerInfo) Reset() {
 	*x = PeerInfo{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[3]
+	mi := &file_pbft_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +685,7 @@ func (x *PeerInfo) String() string {
 func (*PeerInfo) ProtoMessage() {}
 
 func (x *PeerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[3]
+	mi := &file_pbft_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +698,7 @@ func (x *PeerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerInfo.ProtoReflect.Descriptor instead.
 func (*PeerInfo) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PeerInfo) GetIndex() uint32 {
@@ -688,7 +798,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[4]
+	mi := &file_pbft_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +810,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[4]
+	mi := &file_pbft_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +823,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Counter) GetName() string {
@@ -743,7 +853,7 @@ type ListLogRequest struct {
 
 func (x *ListLogRequest) Reset() {
 	*x = ListLogRequest{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[5]
+	mi := &file_pbft_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +865,7 @@ func (x *ListLogRequest) String() string {
 func (*ListLogRequest) ProtoMessage() {}
 
 func (x *ListLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[5]
+	mi := &file_pbft_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +878,7 @@ func (x *ListLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogRequest.ProtoReflect.Descriptor instead.
 func (*ListLogRequest) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListLogRequest) GetFrom() uint64 {
@@ -798,7 +908,7 @@ type ListLogResponse struct {
 
 func (x *ListLogResponse) Reset() {
 	*x = ListLogResponse{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[6]
+	mi := &file_pbft_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +920,7 @@ func (x *ListLogResponse) String() string {
 func (*ListLogResponse) ProtoMessage() {}
 
 func (x *ListLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[6]
+	mi := &file_pbft_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +933,7 @@ func (x *ListLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogResponse.ProtoReflect.Descriptor instead.
 func (*ListLogResponse) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListLogResponse) GetFirst() uint64 {
@@ -859,7 +969,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[7]
+	mi := &file_pbft_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +981,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[7]
+	mi := &file_pbft_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +994,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LogEntry) GetHeader() *Header {
@@ -947,7 +1057,7 @@ type LoggedRequest struct {
 
 func (x *LoggedRequest) Reset() {
 	*x = LoggedRequest{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[8]
+	mi := &file_pbft_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1069,7 @@ func (x *LoggedRequest) String() string {
 func (*LoggedRequest) ProtoMessage() {}
 
 func (x *LoggedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[8]
+	mi := &file_pbft_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1082,7 @@ func (x *LoggedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedRequest.ProtoReflect.Descriptor instead.
 func (*LoggedRequest) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LoggedRequest) GetClient() string {
@@ -1044,7 +1154,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[9]
+	mi := &file_pbft_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1166,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[9]
+	mi := &file_pbft_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1179,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DumpRequest) GetFrom() uint64 {
@@ -1101,7 +1211,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[10]
+	mi := &file_pbft_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1223,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[10]
+	mi := &file_pbft_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1236,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DumpResponse) GetFirst() uint64 {
@@ -1167,7 +1277,7 @@ type DumpEntry struct {
 
 func (x *DumpEntry) Reset() {
 	*x = DumpEntry{}
-	mi := &file_pbft_v1_admin_proto_msgTypes[11]
+	mi := &file_pbft_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1289,7 @@ func (x *DumpEntry) String() string {
 func (*DumpEntry) ProtoMessage() {}
 
 func (x *DumpEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_pbft_v1_admin_proto_msgTypes[11]
+	mi := &file_pbft_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1302,7 @@ func (x *DumpEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpEntry.ProtoReflect.Descriptor instead.
 func (*DumpEntry) Descriptor() ([]byte, []int) {
-	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_pbft_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DumpEntry) GetClient() string {
@@ -1228,8 +1338,7 @@ var File_pbft_v1_admin_proto protoreflect.FileDescriptor
 const file_pbft_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x13pbft/v1/admin.proto\x12\apbft.v1\x1a\x12pbft/v1/peer.proto\x1a\x13pbft/v1/types.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xbb\n" +
-	"\n" +
+	"\x10GetStatusRequest\"\xfe\v\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x1d\n" +
 	"\n" +
@@ -1280,7 +1389,18 @@ const file_pbft_v1_admin_proto_rawDesc = "" +
 	"\floss_percent\x18% \x01(\x01R\vlossPercent\x12\x1e\n" +
 	"\n" +
 	"installing\x18& \x01(\x04R\n" +
-	"installing\"\xb1\x01\n" +
+	"installing\x12(\n" +
+	"\x05turns\x18' \x01(\v2\x12.pbft.v1.DurationsR\x05turns\x12(\n" +
+	"\x05syncs\x18( \x01(\v2\x12.pbft.v1.DurationsR\x05syncs\x12\x14\n" +
+	"\x05saved\x18) \x01(\x04R\x05saved\x12\x1b\n" +
+	"\tlog_bytes\x18* \x01(\x04R\blogBytes\x12\x1f\n" +
+	"\vstate_bytes\x18+ \x01(\x04R\n" +
+	"stateBytes\x12\x19\n" +
+	"\bdata_dir\x18, \x01(\tR\adataDir\"B\n" +
+	"\tDurations\x12\x16\n" +
+	"\x06counts\x18\x01 \x03(\x04R\x06counts\x12\x1d\n" +
+	"\n" +
+	"longest_us\x18\x02 \x01(\x04R\tlongestUs\"\xb1\x01\n" +
 	"\x0eCheckpointInfo\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x19\n" +
@@ -1357,48 +1477,51 @@ func file_pbft_v1_admin_proto_rawDescGZIP() []byte {
 	return file_pbft_v1_admin_proto_rawDescData
 }
 
-var file_pbft_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_pbft_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_pbft_v1_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),  // 0: pbft.v1.GetStatusRequest
 	(*GetStatusResponse)(nil), // 1: pbft.v1.GetStatusResponse
-	(*CheckpointInfo)(nil),    // 2: pbft.v1.CheckpointInfo
-	(*PeerInfo)(nil),          // 3: pbft.v1.PeerInfo
-	(*Counter)(nil),           // 4: pbft.v1.Counter
-	(*ListLogRequest)(nil),    // 5: pbft.v1.ListLogRequest
-	(*ListLogResponse)(nil),   // 6: pbft.v1.ListLogResponse
-	(*LogEntry)(nil),          // 7: pbft.v1.LogEntry
-	(*LoggedRequest)(nil),     // 8: pbft.v1.LoggedRequest
-	(*DumpRequest)(nil),       // 9: pbft.v1.DumpRequest
-	(*DumpResponse)(nil),      // 10: pbft.v1.DumpResponse
-	(*DumpEntry)(nil),         // 11: pbft.v1.DumpEntry
-	(ReplicaStatus)(0),        // 12: pbft.v1.ReplicaStatus
-	(*Header)(nil),            // 13: pbft.v1.Header
-	(RequestKind)(0),          // 14: pbft.v1.RequestKind
-	(ReplyStatus)(0),          // 15: pbft.v1.ReplyStatus
+	(*Durations)(nil),         // 2: pbft.v1.Durations
+	(*CheckpointInfo)(nil),    // 3: pbft.v1.CheckpointInfo
+	(*PeerInfo)(nil),          // 4: pbft.v1.PeerInfo
+	(*Counter)(nil),           // 5: pbft.v1.Counter
+	(*ListLogRequest)(nil),    // 6: pbft.v1.ListLogRequest
+	(*ListLogResponse)(nil),   // 7: pbft.v1.ListLogResponse
+	(*LogEntry)(nil),          // 8: pbft.v1.LogEntry
+	(*LoggedRequest)(nil),     // 9: pbft.v1.LoggedRequest
+	(*DumpRequest)(nil),       // 10: pbft.v1.DumpRequest
+	(*DumpResponse)(nil),      // 11: pbft.v1.DumpResponse
+	(*DumpEntry)(nil),         // 12: pbft.v1.DumpEntry
+	(ReplicaStatus)(0),        // 13: pbft.v1.ReplicaStatus
+	(*Header)(nil),            // 14: pbft.v1.Header
+	(RequestKind)(0),          // 15: pbft.v1.RequestKind
+	(ReplyStatus)(0),          // 16: pbft.v1.ReplyStatus
 }
 var file_pbft_v1_admin_proto_depIdxs = []int32{
-	12, // 0: pbft.v1.GetStatusResponse.status:type_name -> pbft.v1.ReplicaStatus
-	2,  // 1: pbft.v1.GetStatusResponse.checkpoint:type_name -> pbft.v1.CheckpointInfo
-	3,  // 2: pbft.v1.GetStatusResponse.peers:type_name -> pbft.v1.PeerInfo
-	4,  // 3: pbft.v1.GetStatusResponse.counters:type_name -> pbft.v1.Counter
-	12, // 4: pbft.v1.PeerInfo.status:type_name -> pbft.v1.ReplicaStatus
-	7,  // 5: pbft.v1.ListLogResponse.entries:type_name -> pbft.v1.LogEntry
-	13, // 6: pbft.v1.LogEntry.header:type_name -> pbft.v1.Header
-	8,  // 7: pbft.v1.LogEntry.requests:type_name -> pbft.v1.LoggedRequest
-	14, // 8: pbft.v1.LoggedRequest.kind:type_name -> pbft.v1.RequestKind
-	15, // 9: pbft.v1.LoggedRequest.status:type_name -> pbft.v1.ReplyStatus
-	11, // 10: pbft.v1.DumpResponse.entries:type_name -> pbft.v1.DumpEntry
-	0,  // 11: pbft.v1.AdminService.GetStatus:input_type -> pbft.v1.GetStatusRequest
-	5,  // 12: pbft.v1.AdminService.ListLog:input_type -> pbft.v1.ListLogRequest
-	9,  // 13: pbft.v1.AdminService.Dump:input_type -> pbft.v1.DumpRequest
-	1,  // 14: pbft.v1.AdminService.GetStatus:output_type -> pbft.v1.GetStatusResponse
-	6,  // 15: pbft.v1.AdminService.ListLog:output_type -> pbft.v1.ListLogResponse
-	10, // 16: pbft.v1.AdminService.Dump:output_type -> pbft.v1.DumpResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 0: pbft.v1.GetStatusResponse.status:type_name -> pbft.v1.ReplicaStatus
+	3,  // 1: pbft.v1.GetStatusResponse.checkpoint:type_name -> pbft.v1.CheckpointInfo
+	4,  // 2: pbft.v1.GetStatusResponse.peers:type_name -> pbft.v1.PeerInfo
+	5,  // 3: pbft.v1.GetStatusResponse.counters:type_name -> pbft.v1.Counter
+	2,  // 4: pbft.v1.GetStatusResponse.turns:type_name -> pbft.v1.Durations
+	2,  // 5: pbft.v1.GetStatusResponse.syncs:type_name -> pbft.v1.Durations
+	13, // 6: pbft.v1.PeerInfo.status:type_name -> pbft.v1.ReplicaStatus
+	8,  // 7: pbft.v1.ListLogResponse.entries:type_name -> pbft.v1.LogEntry
+	14, // 8: pbft.v1.LogEntry.header:type_name -> pbft.v1.Header
+	9,  // 9: pbft.v1.LogEntry.requests:type_name -> pbft.v1.LoggedRequest
+	15, // 10: pbft.v1.LoggedRequest.kind:type_name -> pbft.v1.RequestKind
+	16, // 11: pbft.v1.LoggedRequest.status:type_name -> pbft.v1.ReplyStatus
+	12, // 12: pbft.v1.DumpResponse.entries:type_name -> pbft.v1.DumpEntry
+	0,  // 13: pbft.v1.AdminService.GetStatus:input_type -> pbft.v1.GetStatusRequest
+	6,  // 14: pbft.v1.AdminService.ListLog:input_type -> pbft.v1.ListLogRequest
+	10, // 15: pbft.v1.AdminService.Dump:input_type -> pbft.v1.DumpRequest
+	1,  // 16: pbft.v1.AdminService.GetStatus:output_type -> pbft.v1.GetStatusResponse
+	7,  // 17: pbft.v1.AdminService.ListLog:output_type -> pbft.v1.ListLogResponse
+	11, // 18: pbft.v1.AdminService.Dump:output_type -> pbft.v1.DumpResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pbft_v1_admin_proto_init() }
@@ -1414,7 +1537,7 @@ func file_pbft_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pbft_v1_admin_proto_rawDesc), len(file_pbft_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,10 @@ func Start(t testing.TB, n int, extra string) *Cluster {
 	if c.Config, err = config.Parse("test", []byte(nodes.String()+extra)); err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(extra, "durability:") {
+		c.Config.Durability = config.Memory // quicker, and what most tests are not about
+	}
+	c.Config.DataDir = t.TempDir()
 	for i := range n {
 		c.nodes = append(c.nodes, c.run(i, public[i], peer[i]))
 	}

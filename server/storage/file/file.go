@@ -1,5 +1,5 @@
-// Package file is what durable storage needs of a file system. The operating
-// system's stands behind OS; package crashfs simulates one that loses power.
+// Package file is what durable storage needs of a file system. OS is the
+// operating system's; package crashfs simulates one that loses power.
 package file
 
 import "errors"
@@ -30,10 +30,11 @@ type File interface {
 	Size() (int64, error)
 	// ReadAt is io.ReaderAt's.
 	ReadAt(b []byte, off int64) (int, error)
-	// WriteSync writes b at off, both multiples of Block, and returns once the
-	// bytes survive a loss of power. b comes from Aligned, and lies within the
-	// file. After an error nothing is known about what the file holds there: the
-	// caller must not try again.
+	// WriteSync writes b at off, and returns once the bytes survive a loss of
+	// power. off and the length are multiples of Block, the file does not grow,
+	// and b begins a multiple of Block into a buffer of Aligned. Until it returns
+	// b must not change. After an error nothing is known about what the file holds
+	// there: the caller must not try again.
 	WriteSync(b []byte, off int64) error
 	Close() error
 }

@@ -1,10 +1,6 @@
-package main
+package wire
 
-import (
-	"testing"
-
-	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
-)
+import "testing"
 
 func TestDumpEntriesAreWrittenAsPythonDoes(t *testing.T) {
 	for _, tt := range []struct {
@@ -24,8 +20,7 @@ func TestDumpEntriesAreWrittenAsPythonDoes(t *testing.T) {
 		{"1", 1, "\u2028😀", `[[1, 1], "\u2028\ud83d\ude00"]`},
 		{"1", 1, "\xff\x00", `[[1, 1], {"base64": "/wA="}]`},
 	} {
-		e := &pbftv1.DumpEntry{Client: tt.client, Number: tt.number, Op: []byte(tt.op)}
-		if got := string(appendDumpEntry(nil, e)); got != tt.want {
+		if got := string(AppendDumpEntry(nil, tt.client, tt.number, []byte(tt.op))); got != tt.want {
 			t.Errorf("%q %q becomes %s, want %s", tt.client, tt.op, got, tt.want)
 		}
 	}

@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/execution"
+)
+
+// Records and states become durable as storage.Writer does it, with events
+// instead of its goroutine: what gathers while one append is on its way goes into
+// the next one; a state is committed once all that was handed over before is
+// durable, and then the log lets go of what led to it.
+
+// writing is what a replica has handed to its disk in this life.
+type writing struct {
+	records []consensus.Record // to write
+	k       consensus.PersistID
+	urgent  bool     // a promise waits for them
+	after   []func() // once they are durable
+
+	busy    bool // an append is on its way
+	rung    bool // and another one is wanted
+	batch   []consensus.Record
+	batchK  consensus.PersistID
+	waiting []func()
+
+	commit   *execution.PendingSave // on its way, or nil
+	saved    uint64                 // the state on disk
+	stable   uint64                 // the last durable proof of a low watermark
+	released uint64
+}
+
+// mostLazy is how many records may wait for a promise.
+const mostLazy = 256
+
+// persist hands records over. It returns the batch that is durable already.
+func (d *disk) persist(k consensus.PersistID, records []consensus.Record) consensus.PersistID {
+	h := d.h
+	d.records, d.k = append(d.records, records...), k
+	for i := range records {
+		kind := records[i].Kind
+		d.urgent = d.urgent || kind != consensus.RecCommitted && kind != consensus.RecSeen
+	}
+	atOnce := h.w.plan.Disk == 0 && d.slow == 1 && !d.busy
+	urgent := d.urgent || len(d.records) >= mostLazy
+	if urgent && atOnce {
+		d.begin()
+	}
+	if !h.burn() || !urgent {
+		return 0
+	}
+	if !atOnce {
+		d.ring()
+		return 0
+	}
+	return d.finish()
+}
+
+// ring lets the next append come.
+func (d *disk) ring() {
+	if d.busy {
+		d.rung = true
+		return
+	}
+	d.begin()
+	d.h.later(d.time(), func() {
+		if k := d.finish(); k > 0 && !d.h.down {
+			d.h.put(item{input: consensus.Input{Kind: consensus.InDurable, K: k}})
+		}
+	})
+}
+
+// time draws how long the disk takes for something.
+func (d *disk) time() int64 {
+	return d.h.w.upTo(d.h.w.plan.Disk*d.h.slow*d.slow + (d.slow-1)*slowestDisk)
+}
+
+// slowestDisk is what a slow disk takes where a disk takes no time, in
+// microseconds for each time that it is slower.
+const slowestDisk = 500
+
+// begin takes what waits for one append.
+func (d *disk) begin() {
+	d.busy, d.rung = true, false
+	d.batch, d.batchK, d.waiting = d.records, d.k, d.after
+	d.records, d.after, d.urgent = nil, nil, false
+}
+
+// finish ends an append. It returns the batch up to which all is durable now, 0:
+// nothing more than before.
+func (d *disk) finish() consensus.PersistID {
+	k, err := d.write()
+	if err != nil {
+		d.h.diskFailed(err)
+		return 0
+	}
+	for _, f := range d.waiting {
+		f()
+	}
+	d.busy, d.batch, d.waiting = false, nil, nil
+	if d.rung {
+		d.ring()
+	}
+	return k
+}
+
+// write appends the batch, and releases what can be released.
+func (d *disk) write() (k consensus.PersistID, err error) {
+	if len(d.batch) > 0 {
+		if err := d.log.Append(d.batch); err != nil {
+			return 0, err
+		}
+		k = d.batchK
+		for i := range d.batch {
+			if r := &d.batch[i]; r.Kind == consensus.RecStable {
+				d.stable = max(d.stable, r.N)
+			}
+		}
+	}
+	if floor := min(d.stable, d.saved); floor > d.released {
+		d.released = floor
+		err = d.log.Release(floor)
+	}
+	return k, err
+}
+
+// takeSave commits a state that the engine has gathered.
+func (h *host) takeSave() {
+	if h.disk == nil || h.down {
+		return
+	}
+	p := h.engine.TakeSave()
+	if p == nil {
+		return
+	}
+	d := h.disk
+	d.after = append(d.after, func() {
+		d.commit = p
+		h.later(d.time(), func() { d.committed(p) })
+	})
+	d.ring()
+}
+
+// committed commits a state, which takes effect at once, and tells the engine.
+func (d *disk) committed(p *execution.PendingSave) {
+	h := d.h
+	d.commit = nil
+	if err := p.Commit(); err != nil {
+		h.diskFailed(err)
+		return
+	}
+	h.w.cover.add("states saved")
+	h.w.check.saved(h, p.N())
+	h.ask(func() {
+		h.engine.Saved(p)
+		d.saved = h.engine.SavedN()
+		d.ring()
+	})
+}

@@ -1,0 +1,121 @@
+//go:build unix
+
+package file
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Method is how WriteSync makes bytes durable.
+type Method string
+
+// The methods, best first where cores are short. Direct costs less CPU than
+// Plain, because nothing passes through the page cache. AIO alone never holds
+// one of the GOMAXPROCS processors: the others hold it until Go's monitor takes
+// it back, 20 us at best and the whole write at worst. That makes AIO the
+// fastest of them while there are idle cores. But with it a kernel worker bound
+// to one core ends every write, and where that core is busy the write waits for
+// it: usually some milliseconds, and many seconds have been seen. Choose it for
+// GOMAXPROCS=1 and a slow device, on cores that nothing else uses.
+const (
+	Direct Method = "direct"    // write to a file with O_DIRECT and O_DSYNC
+	AIO    Method = "aio"       // the same, asynchronously
+	Plain  Method = plainMethod // write, then fdatasync or what stands for it
+)
+
+// SyncMethod tells how WriteSync works on the files in dir, and if that is not
+// as the Disk was asked to, why not. It finds out by a trial, once for each
+// directory, in a scratch file.
+func (d *Disk) SyncMethod(dir string) (Method, error) {
+	if err := d.mayChange("write in", dir); err != nil {
+		return Plain, err
+	}
+	dir = filepath.Clean(dir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, tried := d.trials[dir]
+	if !tried {
+		t = choose(dir, d.prefer)
+		if d.trials == nil {
+			d.trials = make(map[string]trial)
+		}
+		d.trials[dir] = t
+	}
+	return t.method, t.refused
+}
+
+// trial is what SyncMethod found out about a directory.
+type trial struct {
+	method  Method
+	refused error // of the methods before it
+}
+
+// choose gives the first method that works in dir, from prefer on.
+func choose(dir string, prefer Method) trial {
+	order := []Method{AIO, Direct}
+	switch prefer {
+	case Direct:
+		order = order[1:]
+	case Plain:
+		order = nil
+	}
+	var refused error
+	for _, m := range order {
+		err := try(dir, m)
+		if err == nil {
+			return trial{m, refused}
+		}
+		refused = errors.Join(refused, fmt.Errorf("%s does not work in %s: %w", m, dir, err))
+	}
+	return trial{Plain, refused}
+}
+
+// try writes a block by a method into a scratch file, and looks whether it is
+// there. The block lies at an odd multiple of Block, so that a device with larger
+// ones refuses it.
+func try(dir string, m Method) error {
+	f, err := os.CreateTemp(dir, ".sync-trial-*")
+	if err != nil {
+		return err
+	}
+	o := &osFile{f: f, size: 2 * Block}
+	o.direct, err = openDirect(f.Name(), true)
+	err = errors.Join(err, os.Remove(f.Name()))
+	if err == nil {
+		err = fill(f, o.size)
+	}
+	if err == nil {
+		err = o.try(m)
+	}
+	return errors.Join(err, o.Close())
+}
+
+func (o *osFile) try(m Method) error {
+	b := Aligned(Block)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	var err error
+	if m == AIO {
+		if o.async, err = o.direct.SyscallConn(); err == nil {
+			_, err = writeAsync(o.async, b, Block)
+		}
+	} else {
+		err = o.write(b, Block)
+	}
+	if err != nil {
+		return err
+	}
+	read := make([]byte, Block)
+	if _, err := o.f.ReadAt(read, Block); err != nil {
+		return err
+	}
+	if !bytes.Equal(read, b) {
+		return errors.New("what it wrote reads differently")
+	}
+	return nil
+}

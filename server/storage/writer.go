@@ -1,0 +1,201 @@
+package storage
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pbft-go/pbft/server/consensus"
+)
+
+// log is what a Writer writes to.
+type log interface {
+	Append(records []consensus.Record) error
+	Release(n uint64) error
+	Close() error
+}
+
+// maxAppend is how many bytes of bodies go into one append, or one body alone.
+const maxAppend = 4 << 20
+
+// WriterOptions say what a Writer tells its owner, from its own goroutine.
+type WriterOptions struct {
+	Durable func(consensus.PersistID) // all records up to it survive a crash
+	Failed  func(error)               // the disk failed: nothing of this turn may leave, and nothing ever after
+	Synced  func(took time.Duration)  // an append
+}
+
+// Writer makes records durable: what gathered while one append was on its way
+// goes into the next one, so that many turns share one sync. It lets the log
+// forget what neither the state nor the protocol needs any more.
+type Writer struct {
+	o    WriterOptions
+	log  log
+	bell chan struct{}
+	done chan struct{}
+
+	mu      sync.Mutex
+	records []consensus.Record
+	k       consensus.PersistID // of the last ones
+	urgent  bool                // a promise waits for them
+	after   []func()            // once these are durable
+	saved   uint64              // the state on disk
+	behind  bool                // the state below the stable checkpoint comes from others
+	closed  bool
+
+	// The goroutine's own.
+	stable   uint64 // the last durable proof of a low watermark
+	released uint64
+}
+
+// NewWriter starts to write to l. The state on disk is the one at saved, the
+// log's newest stable checkpoint is stable.
+func NewWriter(l log, saved, stable uint64, o WriterOptions) *Writer {
+	w := &Writer{o: o, log: l, bell: make(chan struct{}, 1), done: make(chan struct{}), saved: saved, stable: stable}
+	go w.run()
+	return w
+}
+
+// Persist hands over batch k of records. It does not wait, and keeps nothing of
+// the slice. What waits is bounded by the core: it promises nothing more until
+// earlier promises are durable.
+//
+// Records on which no promise rests by itself wait for the next one, so that a
+// batch costs two syncs, not three.
+func (w *Writer) Persist(k consensus.PersistID, records []consensus.Record) {
+	w.mu.Lock()
+	w.records = append(w.records, records...)
+	w.k = k
+	for i := range records {
+		w.urgent = w.urgent || !lazy(&records[i])
+	}
+	urgent := w.urgent || len(w.records) >= maxLazy
+	w.mu.Unlock()
+	if urgent {
+		w.ring()
+	}
+}
+
+// maxLazy is how many records may wait for a promise.
+const maxLazy = 256
+
+// lazy reports whether a record may be forgotten in a crash unless a later one
+// rests on it: others tell it again. A body is large, so it does not wait.
+func lazy(r *consensus.Record) bool {
+	return r.Kind == consensus.RecCommitted || r.Kind == consensus.RecSeen
+}
+
+// After calls f on a goroutine of its own once everything that was handed over
+// before is durable.
+func (w *Writer) After(f func()) {
+	w.mu.Lock()
+	w.after = append(w.after, f)
+	w.mu.Unlock()
+	w.ring()
+}
+
+// Saved says that the state at n is on disk: with it go what led there.
+func (w *Writer) Saved(n uint64) {
+	w.mu.Lock()
+	w.saved, w.behind = n, false
+	w.mu.Unlock()
+	w.ring()
+}
+
+// Behind says that the state of a stable checkpoint is being fetched, and takes
+// the place of the one on disk: the log up to there leads nowhere.
+func (w *Writer) Behind() {
+	w.mu.Lock()
+	w.behind = true
+	w.mu.Unlock()
+	w.ring()
+}
+
+// Close writes what waits, and closes the log.
+func (w *Writer) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.ring()
+	<-w.done
+}
+
+func (w *Writer) ring() {
+	select {
+	case w.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Writer) run() {
+	defer close(w.done)
+	var spare []consensus.Record
+	for range w.bell {
+		w.mu.Lock()
+		records, k, after := w.records, w.k, w.after
+		w.records, w.after, w.urgent = spare[:0], nil, false
+		saved, behind, closed := w.saved, w.behind, w.closed
+		w.mu.Unlock()
+		if err := w.write(records, k, saved, behind); err != nil {
+			w.o.Failed(err)
+			_ = w.log.Close() // what is wrong was said
+			return
+		}
+		for _, f := range after {
+			go f()
+		}
+		clear(records)
+		spare = records
+		if closed {
+			if err := w.log.Close(); err != nil {
+				w.o.Failed(err)
+			}
+			return
+		}
+	}
+}
+
+// write makes records durable, tells so, and forgets what can be forgotten.
+func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved uint64, behind bool) error {
+	for rest := records; len(rest) > 0; {
+		n := share(rest)
+		began := time.Now()
+		if err := w.log.Append(rest[:n]); err != nil {
+			return fmt.Errorf("the log of promises: %w", err)
+		}
+		w.o.Synced(time.Since(began))
+		for i := range rest[:n] {
+			if r := &rest[i]; r.Kind == consensus.RecStable {
+				w.stable = max(w.stable, r.N)
+			}
+		}
+		rest = rest[n:]
+	}
+	if len(records) > 0 {
+		w.o.Durable(k)
+	}
+	floor := w.stable
+	if !behind {
+		floor = min(floor, saved)
+	}
+	if floor > w.released {
+		w.released = floor
+		if err := w.log.Release(floor); err != nil {
+			return fmt.Errorf("the log of promises: %w", err)
+		}
+	}
+	return nil
+}
+
+// share is how many of the records go into one append.
+func share(records []consensus.Record) int {
+	bytes := 0
+	for i := range records {
+		if b := records[i].Batch; b != nil {
+			if bytes += len(b.Body); bytes > maxAppend && i > 0 {
+				return i
+			}
+		}
+	}
+	return len(records)
+}
