@@ -69,7 +69,7 @@ func (i *Inspection) Replay(f func(*consensus.Record) error) (wal.Stats, error) 
 	l, err := wal.Open(wal.Options{
 		FS: file.ReadOnly(), Dir: filepath.Join(i.dir, logName), Cluster: i.Cluster, ReadOnly: true,
 		Limits:       message.Limits{MaxBatch: i.Config.MaxBatch, MaxBatchBytes: i.Config.MaxBatchBytes},
-		SegmentBytes: max(segmentBytes, 2*int64(i.Config.MaxBatchBytes)),
+		SegmentBytes: max(wal.DefaultSegmentBytes, 2*int64(i.Config.MaxBatchBytes)),
 	}, f)
 	if err != nil {
 		return wal.Stats{}, fmt.Errorf("the log of promises: %w", err)

@@ -88,12 +88,9 @@ func (s *Storage) Replay(f func(*consensus.Record) error) (*wal.Log, error) {
 func (s *Storage) logOptions() wal.Options {
 	return wal.Options{
 		FS: s.disk, Dir: filepath.Join(s.o.Dir, logName), Cluster: s.o.Identity.Cluster, Limits: s.o.Limits,
-		SegmentBytes: max(segmentBytes, 2*int64(s.o.Limits.MaxBatchBytes)),
+		SegmentBytes: max(wal.DefaultSegmentBytes, 2*int64(s.o.Limits.MaxBatchBytes)),
 	}
 }
-
-// segmentBytes is the size of a file of the log.
-const segmentBytes = 64 << 20
 
 // Close lets the directory go. The log is closed by its Writer, before.
 func (s *Storage) Close() error {

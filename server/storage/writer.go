@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"github.com/pbft-go/pbft/server/consensus"
+	"github.com/pbft-go/pbft/server/storage/wal"
 )
 
 // log is what a Writer writes to.
 type log interface {
 	Append(records []consensus.Record) error
 	Release(n uint64) error
+	Ahead() *wal.Ahead
+	Adopt(a *wal.Ahead) error
 	Close() error
 }
 
@@ -42,10 +45,13 @@ type Writer struct {
 	saved   uint64              // the state on disk
 	behind  bool                // the state below the stable checkpoint comes from others
 	closed  bool
+	made    *wal.Ahead // a segment that is ready
 
 	// The goroutine's own.
 	stable   uint64 // the last durable proof of a low watermark
 	released uint64
+	making   bool // a segment is being made
+	helper   sync.WaitGroup
 }
 
 // NewWriter starts to write to l. The state on disk is the one at saved, the
@@ -135,9 +141,16 @@ func (w *Writer) run() {
 		records, k, after := w.records, w.k, w.after
 		w.records, w.after, w.urgent = spare[:0], nil, false
 		saved, behind, closed := w.saved, w.behind, w.closed
+		made := w.made
+		w.made = nil
 		w.mu.Unlock()
-		if err := w.write(records, k, saved, behind); err != nil {
+		err := w.write(records, k, saved, behind)
+		if err == nil {
+			err = w.prepare(made, closed)
+		}
+		if err != nil {
 			w.o.Failed(err)
+			w.helper.Wait()
 			_ = w.log.Close() // what is wrong was said
 			return
 		}
@@ -147,6 +160,7 @@ func (w *Writer) run() {
 		clear(records)
 		spare = records
 		if closed {
+			w.helper.Wait()
 			if err := w.log.Close(); err != nil {
 				w.o.Failed(err)
 			}
@@ -184,6 +198,30 @@ func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved 
 			return fmt.Errorf("the log of promises: %w", err)
 		}
 	}
+	return nil
+}
+
+// prepare makes the next segment of the log before it is needed, beside the
+// appends: writing it takes as long as hundreds of them.
+func (w *Writer) prepare(made *wal.Ahead, closed bool) error {
+	if made != nil {
+		w.making = false
+		if err := w.log.Adopt(made); err != nil {
+			return fmt.Errorf("the log of promises: %w", err)
+		}
+	}
+	a := w.log.Ahead()
+	if a == nil || w.making || closed {
+		return nil
+	}
+	w.making = true
+	w.helper.Go(func() {
+		a.Make()
+		w.mu.Lock()
+		w.made = a
+		w.mu.Unlock()
+		w.ring()
+	})
 	return nil
 }
 

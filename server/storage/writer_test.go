@@ -9,6 +9,7 @@ import (
 
 	"github.com/pbft-go/pbft/server/consensus"
 	"github.com/pbft-go/pbft/server/message"
+	"github.com/pbft-go/pbft/server/storage/wal"
 )
 
 // fakeLog notes what is done to it. Append waits for a turn if turns is set.
@@ -42,6 +43,9 @@ func (l *fakeLog) Release(n uint64) error {
 	l.released = append(l.released, n)
 	return nil
 }
+
+func (l *fakeLog) Ahead() *wal.Ahead        { return nil }
+func (l *fakeLog) Adopt(a *wal.Ahead) error { return nil }
 
 func (l *fakeLog) Close() error { l.closed = true; return nil }
 

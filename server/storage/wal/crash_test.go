@@ -212,11 +212,11 @@ func TestOldFramesAreNotTakenForNewOnes(t *testing.T) {
 		must(t, s.append(l, one(n)))
 	}
 	must(t, s.track(l, func() error { return l.Release(n - 7) }))
-	if l.Stats().Spares != maxSpares {
+	if l.Stats().Spares < 2 {
 		t.Fatalf("stats %+v", l.Stats())
 	}
 	met := 0
-	for l.last() < 8 { // both spares are written again
+	for l.last() < 8 { // two spares are written again
 		n++
 		must(t, s.append(l, one(n)))
 		after := d.Copy().Crash(crashfs.Power{})

@@ -275,7 +275,7 @@ func staysFailed(t *testing.T, d *crashfs.Disk, l *Log, cause error) {
 	t.Helper()
 	d.OnOp = func(op crashfs.Op) error { return fmt.Errorf("%s after a failure", op) }
 	for what, err := range map[string]error{
-		"append": l.Append([]consensus.Record{seen(1)}), "release": l.Release(1 << 40), "prepare": l.Prepare(),
+		"append": l.Append([]consensus.Record{seen(1)}), "release": l.Release(1 << 40), "adopt": l.Adopt(&Ahead{}),
 	} {
 		if !errors.Is(err, cause) || !strings.Contains(err.Error(), "restart the replica") {
 			t.Fatalf("%s after a failure: %v", what, err)

@@ -242,8 +242,11 @@ func (s *script) live(l *Log, r *rand.Rand, first, last uint64) error {
 			}
 		}
 		if n%16 == 5 {
-			if err := l.Prepare(); err != nil {
-				return err
+			if a := l.Ahead(); a != nil {
+				a.Make()
+				if err := l.Adopt(a); err != nil {
+					return err
+				}
 			}
 		}
 	}

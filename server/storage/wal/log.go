@@ -14,7 +14,7 @@ import (
 // DefaultSegmentBytes is the size of a segment unless Options says otherwise,
 // MinSegmentBytes the smallest one that is allowed.
 const (
-	DefaultSegmentBytes = 64 << 20
+	DefaultSegmentBytes = 16 << 20
 	MinSegmentBytes     = 4 * file.Block
 )
 

@@ -165,7 +165,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		t.Errorf("%d records, stats %+v", len(r.records), r.log.Stats())
 	}
 	for what, err := range map[string]error{
-		"append": r.log.Append([]consensus.Record{seen(1)}), "release": r.log.Release(1 << 40), "prepare": r.log.Prepare(),
+		"append": r.log.Append([]consensus.Record{seen(1)}), "release": r.log.Release(1 << 40), "adopt": r.log.Adopt(&Ahead{}),
 	} {
 		if !errors.Is(err, file.ErrReadOnly) {
 			t.Errorf("%s: %v", what, err)
@@ -220,11 +220,15 @@ func TestTheLogStaysSmall(t *testing.T) {
 	}
 }
 
-func TestPrepareMakesASpareOnce(t *testing.T) {
+func TestASpareIsMadeAheadOnce(t *testing.T) {
 	d := crashfs.New()
 	l := mustOpen(t, d).log
-	must(t, l.Prepare())
-	must(t, l.Prepare())
+	a := l.Ahead()
+	a.Make()
+	must(t, l.Adopt(a))
+	if l.Ahead() != nil {
+		t.Error("a second spare is wanted")
+	}
 	names, err := d.List(testDir)
 	must(t, err)
 	if !slices.Equal(names, []string{"0000000000.spare", "0000000001.log"}) {

@@ -60,7 +60,7 @@ func (l *Log) files() (leftover []string, err error) {
 		if n, ok := numberIn(name, suffixSpare); ok {
 			l.spares = append(l.spares, spare{number: n})
 		}
-		if name == nameNew {
+		if name == nameNew || name == nameAhead {
 			leftover = append(leftover, name)
 		}
 	}

@@ -15,14 +15,16 @@ import (
 const Version = 1
 
 // maxSpares is how many segments are kept to be written again.
-const maxSpares = 2
+const maxSpares = 8
 
 // Names: 0000000007.log is segment 7, 0000000003.spare what was segment 3 and
-// waits to be another one, 0000000000.new a file that is being filled with zeros.
+// waits to be another one, 0000000000.new and 0000000001.new files that are being
+// filled with zeros.
 const (
 	suffixLog   = ".log"
 	suffixSpare = ".spare"
 	nameNew     = "0000000000.new"
+	nameAhead   = "0000000001.new" // the same, by Make
 )
 
 func nameOf(number uint64, suffix string) string { return fmt.Sprintf("%010d%s", number, suffix) }
@@ -147,25 +149,50 @@ func (l *Log) create(size int64) error {
 	return f.Close()
 }
 
-// Prepare makes a spare segment if there is none, so that no append has to wait
-// for it. It takes as long as writing a segment: call it when nothing waits.
-func (l *Log) Prepare() error {
+// Ahead is a spare segment that is made before it is needed, so that no append
+// has to wait for it.
+type Ahead struct {
+	o    *Options
+	size int64
+	err  error // of Make
+}
+
+// Ahead gives a spare segment to make, nil if there is one.
+func (l *Log) Ahead() *Ahead {
+	if len(l.spares) > 0 || l.err != nil {
+		return nil
+	}
+	return &Ahead{o: &l.o, size: l.o.SegmentBytes}
+}
+
+// Make writes the spare segment. It takes as long as that, and any goroutine may
+// do it, one at a time. Then Adopt follows.
+func (a *Ahead) Make() {
+	f, err := a.o.FS.Create(a.o.path(nameAhead), a.size)
+	if err == nil {
+		err = f.Close()
+	}
+	a.err = err
+}
+
+// Adopt takes a spare segment that was made, or the error of making it.
+func (l *Log) Adopt(a *Ahead) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if len(l.spares) > 0 {
-		return nil
+	if a.err != nil {
+		return l.fail(fmt.Errorf("make a spare segment of the log: %w", a.err))
 	}
-	err := l.create(l.o.SegmentBytes)
-	s := spare{size: l.o.SegmentBytes}
-	if err == nil {
-		err = l.o.FS.Rename(l.o.path(nameNew), l.o.path(s.name()))
+	if len(l.spares) > 0 { // one was released meanwhile
+		return l.remove(l.o.path(nameAhead))
 	}
+	s := spare{size: a.size}
+	err := l.o.FS.Rename(l.o.path(nameAhead), l.o.path(s.name()))
 	if err == nil {
 		err = l.o.FS.SyncDir(l.o.Dir)
 	}
 	if err != nil {
-		return l.fail(fmt.Errorf("make a spare segment of the log: %w", err))
+		return l.fail(fmt.Errorf("take a spare segment of the log: %w", err))
 	}
 	l.spares = append(l.spares, s)
 	return nil
