@@ -31,8 +31,7 @@ func (p *program) dumpCommand() *cobra.Command {
 		Short: "Print the history in a data directory, as one line of JSON",
 		Long: `dump prints every executed request that the data directory of a replica holds,
 in order, as "client dump" does with a replica that runs:
-[[[client, number], "data"], …]. What was executed since the state was last
-written is in the log only; a replica that starts executes it again.`,
+[[[client, number], "data"], …]. It changes nothing.`,
 		Args: oneDirectory,
 		RunE: func(_ *cobra.Command, args []string) error {
 			first, err := replica.Dump(args[0], p.stdout)

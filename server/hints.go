@@ -24,7 +24,7 @@ func printHints(w io.Writer, cfg *config.Config, file string) {
 	if len(cfg.Nodes) == 1 {
 		noun = "replica runs"
 	}
-	fmt.Fprintf(w, "%d %s in this process; %d may be faulty. Type in another terminal:\n\n", len(cfg.Nodes), noun, cfg.F())
+	fmt.Fprintf(w, "%d %s in this process; %d may be faulty. %s\nType in another terminal:\n\n", len(cfg.Nodes), noun, cfg.F(), whereTo(cfg))
 	fmt.Fprintf(w, "  curl --data '{\"id\":[7,0],\"data\":\"%s\"}' http://%s/request\n", write, addr)
 	fmt.Fprintf(w, "  grpcurl -plaintext -d '{\"client\":\"me\",\"number\":0,\"op\":\"%s\"}' %s pbft.v1.ClientService/Submit\n",
 		base64.StdEncoding.EncodeToString([]byte(read)), addr)
@@ -35,6 +35,14 @@ func printHints(w io.Writer, cfg *config.Config, file string) {
 		fmt.Fprintf(w, "  %s -id 0 -nm 5\n", client)
 	}
 	fmt.Fprint(w, "\nStop with ctrl-c.\n")
+}
+
+// whereTo says what is left when the process has ended.
+func whereTo(cfg *config.Config) string {
+	if cfg.Durability == config.Memory {
+		return "Nothing is kept on disk."
+	}
+	return "What they order is kept in " + quote(cfg.DataDir) + "."
 }
 
 // quote makes s one word of a shell.

@@ -233,11 +233,11 @@ func (y *Recovery) Replica() *Replica {
 	r.advanceCommitted()
 	r.restart.replay = r.lastCommitted
 	r.restart.redo = y.redo()
+	for i := range r.slots {
+		r.highest = max(r.highest, r.slots[i].n) // each looks no further
+	}
 	r.each(func(s *slot) {
 		y.present(s)
-		if len(s.q) > 0 || s.committed {
-			r.highest = max(r.highest, s.n)
-		}
 		if s.committed || s.accepted {
 			r.due = max(r.due, s.n)
 		}

@@ -84,7 +84,7 @@ func (r *Replica) buildDurable(sm statemachine.StateMachine) (engine *execution.
 		Failed: r.diskFailed,
 		Synced: r.syncs.note,
 	})
-	r.log.Info("data directory opened", "dir", dir, "new", d.store.New, "took", time.Since(began).Round(time.Millisecond),
+	r.log.Info("data directory opened", "dir", dir, "new", d.store.New, "sync", d.store.Sync(), "took", time.Since(began).Round(time.Millisecond),
 		"view", info.View, "low_watermark", info.LowWatermark, "state", loaded.N, "committed", info.LastCommitted)
 	return engine, nil
 }

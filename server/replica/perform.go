@@ -28,7 +28,7 @@ func (t *turn) perform() {
 		if out.Install != nil {
 			r.exec.install(*out.Install)
 			if r.disk != nil {
-				r.disk.w.Behind()
+				r.disk.w.Behind(out.Install.N())
 			}
 		}
 		for _, a := range out.Admitted {

@@ -104,6 +104,15 @@ func (s *Storage) Close() error {
 	return errors.Join(errs...)
 }
 
+// Sync is how the log is written: by which system calls.
+func (s *Storage) Sync() string {
+	method, err := s.disk.SyncMethod(filepath.Join(s.o.Dir, logName))
+	if err != nil {
+		return fmt.Sprintf("%s (%v)", method, err)
+	}
+	return string(method)
+}
+
 // LogBytes is what the log takes on disk.
 func (s *Storage) LogBytes() (sum int64) {
 	entries, err := os.ReadDir(filepath.Join(s.o.Dir, logName))

@@ -43,7 +43,7 @@ type Writer struct {
 	urgent  bool                // a promise waits for them
 	after   []func()            // once these are durable
 	saved   uint64              // the state on disk
-	behind  bool                // the state below the stable checkpoint comes from others
+	behind  uint64              // the state at this number comes from others, if the one on disk is older
 	closed  bool
 	made    *wal.Ahead // a segment that is ready
 
@@ -103,16 +103,17 @@ func (w *Writer) After(f func()) {
 // Saved says that the state at n is on disk: with it go what led there.
 func (w *Writer) Saved(n uint64) {
 	w.mu.Lock()
-	w.saved, w.behind = n, false
+	w.saved = max(w.saved, n)
 	w.mu.Unlock()
 	w.ring()
 }
 
-// Behind says that the state of a stable checkpoint is being fetched, and takes
-// the place of the one on disk: the log up to there leads nowhere.
-func (w *Writer) Behind() {
+// Behind says that the state at n, which is stable, is being fetched and takes the
+// place of the one on disk: the log up to there leads nowhere. Until a state at n
+// or above is saved no checkpoint may be voted for.
+func (w *Writer) Behind(n uint64) {
 	w.mu.Lock()
-	w.behind = true
+	w.behind = max(w.behind, n)
 	w.mu.Unlock()
 	w.ring()
 }
@@ -140,7 +141,7 @@ func (w *Writer) run() {
 		w.mu.Lock()
 		records, k, after := w.records, w.k, w.after
 		w.records, w.after, w.urgent = spare[:0], nil, false
-		saved, behind, closed := w.saved, w.behind, w.closed
+		saved, behind, closed := w.saved, w.behind > w.saved, w.closed
 		made := w.made
 		w.made = nil
 		w.mu.Unlock()

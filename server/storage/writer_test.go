@@ -121,15 +121,13 @@ func TestARecordWithoutAPromiseWaitsForOne(t *testing.T) {
 
 func TestTheLogIsReleasedBelowProofAndState(t *testing.T) {
 	for name, tt := range map[string]struct {
-		stable, saved uint64
-		behind        bool
-		want          uint64
+		stable, saved, behind, want uint64
 	}{
-		"the proof is older":            {16, 24, false, 16},
-		"the state is older":            {32, 24, false, 24},
-		"the state comes from others":   {64, 24, true, 64},
-		"it came, and is saved":         {64, 72, true, 64},
-		"nothing new, nothing released": {8, 8, false, 8},
+		"the proof is older":            {16, 24, 0, 16},
+		"the state is older":            {32, 24, 0, 24},
+		"the state comes from others":   {64, 24, 64, 64},
+		"it came, and is saved":         {96, 72, 64, 72},
+		"nothing new, nothing released": {8, 8, 0, 8},
 	} {
 		l := &fakeLog{}
 		o := newTold()
@@ -137,8 +135,8 @@ func TestTheLogIsReleasedBelowProofAndState(t *testing.T) {
 		w.Persist(1, []consensus.Record{{Kind: consensus.RecStable, N: tt.stable, Certificate: &message.Certificate{}}})
 		<-o.durable
 		w.Saved(tt.saved)
-		if tt.behind {
-			w.Behind()
+		if tt.behind > 0 {
+			w.Behind(tt.behind)
 		}
 		w.Close()
 		if last := l.released[len(l.released)-1]; last != tt.want || !slices.IsSorted(l.released) {

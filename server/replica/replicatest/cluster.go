@@ -96,7 +96,20 @@ func (c *Cluster) run(i int, public, peer net.Listener) *node {
 	return n
 }
 
-// Restart starts a stopped replica again, with nothing in its memory.
+// RestartAll stops all replicas, and starts them again. It waits until all of them
+// take part.
+func (c *Cluster) RestartAll() {
+	c.Stop()
+	for i := range c.nodes {
+		c.Restart(i)
+	}
+	for i := range c.nodes {
+		c.waitReady(i)
+	}
+}
+
+// Restart starts a stopped replica again, with what its disk has; with
+// durability memory that is nothing.
 func (c *Cluster) Restart(i int) {
 	public, err := net.Listen("tcp", c.Addr(i))
 	if err != nil {

@@ -13,14 +13,15 @@ import (
 // Method is how WriteSync makes bytes durable.
 type Method string
 
-// The methods, best first where cores are short. Direct costs less CPU than
-// Plain, because nothing passes through the page cache. AIO alone never holds
-// one of the GOMAXPROCS processors: the others hold it until Go's monitor takes
-// it back, 20 us at best and the whole write at worst. That makes AIO the
-// fastest of them while there are idle cores. But with it a kernel worker bound
-// to one core ends every write, and where that core is busy the write waits for
-// it: usually some milliseconds, and many seconds have been seen. Choose it for
-// GOMAXPROCS=1 and a slow device, on cores that nothing else uses.
+// Direct costs less CPU than Plain, because nothing passes through the page
+// cache. With both a write holds one of the GOMAXPROCS processors until Go's
+// monitor takes it back, 20 us at best and the whole write at worst. AIO never
+// does, and with GOMAXPROCS=1 operations that go one at a time are a tenth
+// faster. But there a kernel worker that is bound to one core ends each write.
+// While that core is busy with what does not wait for the write, the write waits
+// for the worker: milliseconds are usual, and half a minute has been seen, ten
+// times what Direct took. Choose AIO for GOMAXPROCS=1 where cores are idle at
+// times.
 const (
 	Direct Method = "direct"    // write to a file with O_DIRECT and O_DSYNC
 	AIO    Method = "aio"       // the same, asynchronously

@@ -17,6 +17,7 @@ type Changes = interface {
 	Delete(key []byte) error
 	DeleteRange(from, to []byte) error
 	Cut(key []byte) error
+	Behind() bool
 	Commit() error
 	Abort()
 }
@@ -42,8 +43,8 @@ const (
 	// handful is how many bytes of changes are handed over at once.
 	handful = 64 << 10
 	// queued is how many of these may wait for the writer. When it is full, who
-	// gathers waits.
-	queued = 32
+	// gathers waits; Behind says so before.
+	queued = 128
 )
 
 // NewSave begins a save. There is one at a time.
@@ -82,6 +83,11 @@ func (s *Save) DeleteRange(from, to []byte) error {
 // Cut lets what comes next in the key's table begin a file. A file that reaches
 // over keys far apart is merged with all that lies between.
 func (s *Save) Cut(key []byte) error { return s.add(opCut, key, nil) }
+
+// Behind reports whether so much waits for the writer that some MiB more might
+// have to wait, too. A small database never says so: a simulation must not depend
+// on it.
+func (s *Save) Behind() bool { return !s.d.o.Small && len(s.work) > queued/2 }
 
 // add notes a change.
 func (s *Save) add(op byte, key, value []byte) error {

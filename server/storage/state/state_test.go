@@ -187,12 +187,14 @@ func TestACutKeepsAFarRangeApart(t *testing.T) {
 
 func TestKeysOfATableMustRise(t *testing.T) {
 	for name, wrong := range map[string]func(s Changes) error{
-		"a key twice":        func(s Changes) error { return s.Put([]byte("ab"), nil) },
-		"a key below":        func(s Changes) error { return s.Delete([]byte("aa")) },
-		"an empty key":       func(s Changes) error { return s.Put(nil, nil) },
-		"an empty range":     func(s Changes) error { return s.DeleteRange([]byte("ac"), []byte("ac")) },
-		"a range of tables":  func(s Changes) error { return s.DeleteRange([]byte("ac"), []byte("bb")) },
-		"a range in a range": func(s Changes) error { return errors.Join(s.DeleteRange([]byte("ac"), []byte("ae")), s.DeleteRange([]byte("ad"), []byte("af"))) },
+		"a key twice":       func(s Changes) error { return s.Put([]byte("ab"), nil) },
+		"a key below":       func(s Changes) error { return s.Delete([]byte("aa")) },
+		"an empty key":      func(s Changes) error { return s.Put(nil, nil) },
+		"an empty range":    func(s Changes) error { return s.DeleteRange([]byte("ac"), []byte("ac")) },
+		"a range of tables": func(s Changes) error { return s.DeleteRange([]byte("ac"), []byte("bb")) },
+		"a range in a range": func(s Changes) error {
+			return errors.Join(s.DeleteRange([]byte("ac"), []byte("ae")), s.DeleteRange([]byte("ad"), []byte("af")))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, vfs.NewMem())

@@ -29,10 +29,10 @@ type writer struct {
 // or its file ends.
 type table struct {
 	w        *sstable.Writer // nil: no file is begun
-	size     int    // of the file
-	last     []byte // key, or the beginning of a range
-	ranged   bool   // it is the latter: the key may follow
-	from, to []byte // the open range; to nil: none
+	size     int             // of the file
+	last     []byte          // key, or the beginning of a range
+	ranged   bool            // it is the latter: the key may follow
+	from, to []byte          // the open range; to nil: none
 }
 
 func newWriter(d *DB, id uint64) *writer { return &writer{d: d, id: id, ended: make(chan struct{})} }
