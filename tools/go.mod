@@ -9,7 +9,10 @@ tool (
 	golang.org/x/vuln/cmd/govulncheck
 )
 
-require golang.org/x/vulndb v0.0.0-20261105234957-e22db6528018
+require (
+	github.com/anishathalye/porcupine v1.3.1
+	golang.org/x/vulndb v0.0.0-20261105234957-e22db6528018
+)
 
 require (
 	buf.build/gen/go/bufbuild/bufplugin/protocolbuffers/go v1.36.12-20261002170247-538130002972.2 // indirect

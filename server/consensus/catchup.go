@@ -46,6 +46,9 @@ func (r *Replica) followTail() {
 		c.askAt, c.installing = 0, 0
 		return
 	}
+	if c.askAt == 0 {
+		return // restored, and InStart is still to come
+	}
 	if r.lastExec != c.executed {
 		c.since, c.executed = r.tick, r.lastExec
 		c.askEvery = r.c.RetryFirst

@@ -226,6 +226,9 @@ func (r *Replica) install(view uint64) {
 	if a == nil || a.chosen == nil || view < r.views.asked || r.choseAbove(view) {
 		return // a higher view was asked for meanwhile, or is about to be installed
 	}
+	if r.status != message.Normal && r.status != message.Changing {
+		return // it has learned meanwhile that it must not vote any more
+	}
 	x := a.chosen
 	r.view, r.views.asked, r.top = view, view, x.top
 	r.views.last, r.views.lastSet = a.m, a.set

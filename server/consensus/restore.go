@@ -18,6 +18,7 @@ type Recovery struct {
 	voted  []ballot  // by n mod L: the own prepare of the highest view
 	chosen *decision // of the present view
 	past   map[uint64]*past
+	ckpt   uint64 // the highest own checkpoint vote
 	joined bool
 	lost   bool
 }
@@ -209,6 +210,7 @@ func (y *Recovery) checkpoint(rec *Record) error {
 		v := r.ckpt.at(m.N)
 		v.own, v.promised, v.votes[r.c.Self] = m, true, m
 	}
+	y.ckpt = max(y.ckpt, m.N)
 	return nil
 }
 
@@ -259,15 +261,16 @@ func (y *Recovery) Replica() *Replica {
 type Position struct {
 	View, Asked                          uint64 // the view, and the highest one that was asked for
 	LowWatermark, LastCommitted, Highest uint64
+	Voted                                uint64 // the highest checkpoint that it may have voted for
 	Joined, Lost                         bool
 }
 
-// Position tells where the records leave the replica, which must not be made any
-// more.
+// Position tells where the records leave the replica, once that is made.
 func (y *Recovery) Position() Position {
-	r := y.Replica()
+	r := y.r
 	return Position{
 		View: r.view, Asked: r.views.asked, LowWatermark: r.h, LastCommitted: r.lastCommitted, Highest: r.highest,
+		Voted:  max(y.ckpt, r.h), // a vote for what is stable is not kept
 		Joined: y.joined, Lost: y.lost,
 	}
 }

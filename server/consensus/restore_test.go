@@ -164,6 +164,28 @@ func TestSection5_5_APrimaryThatProposedAbdicates(t *testing.T) {
 	}
 }
 
+// TestSection5_5_TheOwnLogComesBeforeOthersStates: a replica whose start took
+// long executes what its log has, and fetches nothing.
+func TestSection5_5_TheOwnLogComesBeforeOthersStates(t *testing.T) {
+	c := newCluster(t, 4, nil)
+	for _, nd := range c.nodes {
+		nd.step(Input{Kind: InStart})
+		nd.flush()
+	}
+	for k := range uint64(30) { // more than a window above the state
+		c.request(0, Source{}, "a", k)
+		for len(c.queue) > 0 {
+			c.deliver(0)
+		}
+	}
+	c.tick += 100_000
+	c.restart(1, 4, nil)
+	nd := c.nodes[1]
+	if nd.h < 20 || nd.lastExec != 30 || nd.fetching != nil {
+		t.Errorf("h=%d, executed %d, fetching %v; want all 30 from the own log", nd.h, nd.lastExec, nd.fetching)
+	}
+}
+
 // TestSection5_7_VoteEcho: f+1 peers that heard votes which the disk lacks make
 // a learner; one of them, which may lie, does not.
 func TestSection5_7_VoteEcho(t *testing.T) {

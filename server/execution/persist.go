@@ -34,6 +34,9 @@ type Save = interface {
 	// Cut parts what comes next in the key's table from what went before, which
 	// is far from it.
 	Cut(key []byte) error
+	// Behind reports whether the writing behind the calls is late: more of them
+	// would wait for the disk.
+	Behind() bool
 	// Commit makes the changes, all or none; once it returns nil they survive a
 	// loss of power. It may run in another goroutine.
 	Commit() error
@@ -58,6 +61,7 @@ type saver struct {
 	now     *save        // being gathered, or nil
 	pending *PendingSave // on its way to the disk, or nil
 	taken   bool         // by the host
+	owed    uint64       // the log below it is gone: see owes
 	damage  error        // that a question about the history met; the host gets it from TakeSave
 
 	stray    []*LogEntry      // batches that the history in memory gave up before they were saved
@@ -144,7 +148,7 @@ func (s *saver) executed(x *consensus.Exec, state *message.State) *message.State
 	switch {
 	case s.now != nil:
 		s.gather(s.now.piece)
-	case x.Checkpoint && s.pending == nil && s.bytes >= s.e.cfg.saveBytes():
+	case x.Checkpoint && s.pending == nil && (s.bytes >= s.e.cfg.saveBytes() || s.owed > s.disk.state.N):
 		s.begin(&s.e.underway.checkpoint, false)
 	}
 	return s.report(state)
@@ -159,11 +163,20 @@ func (s *saver) advance(digesting bool, state *message.State) *message.State {
 }
 
 // owes reports whether the disk has no state from which this replica could get
-// to its present one: another replica's took the place of the own one, and its
-// save is not durable. A checkpoint vote promises that this disk alone can give
-// the state back; so until then no checkpoint is reported.
+// to its present one: another replica's took the place of the own one, or was to
+// (OweSave), and no save of it is durable. A checkpoint vote promises that this
+// disk alone can give the state back; so until then no checkpoint is reported.
 func (s *saver) owes() bool {
-	return s.now != nil && s.now.full || s.pending != nil && s.pending.full
+	return s.now != nil && s.now.full || s.pending != nil && s.pending.full || s.owed > s.disk.state.N
+}
+
+// OweSave says that the log up to n may go, while the state on disk is older: one
+// at n is being fetched. Should the batches come sooner, the next checkpoint is
+// saved, and nothing is reported before.
+func (e *Engine) OweSave(n uint64) {
+	if e.saver != nil {
+		e.saver.owed = max(e.saver.owed, n)
+	}
 }
 
 // report passes on a checkpoint's state, or one that was withheld: one at a time,

@@ -76,8 +76,8 @@ func (r *Replica) buildDurable(sm statemachine.StateMachine) (engine *execution.
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	r.core, r.loaded, r.persister = y.Replica(), loaded.State, d
-	info := r.core.Info()
-	d.w = storage.NewWriter(log, loaded.N, info.LowWatermark, storage.WriterOptions{
+	at := y.Position()
+	d.w = storage.NewWriter(log, loaded.N, at, storage.WriterOptions{
 		Durable: func(k consensus.PersistID) {
 			r.inbox.put(item{from: fromSelf, input: consensus.Input{Kind: consensus.InDurable, K: k}})
 		},
@@ -85,7 +85,7 @@ func (r *Replica) buildDurable(sm statemachine.StateMachine) (engine *execution.
 		Synced: r.syncs.note,
 	})
 	r.log.Info("data directory opened", "dir", dir, "new", d.store.New, "sync", d.store.Sync(), "took", time.Since(began).Round(time.Millisecond),
-		"view", info.View, "low_watermark", info.LowWatermark, "state", loaded.N, "committed", info.LastCommitted)
+		"view", at.View, "low_watermark", at.LowWatermark, "state", loaded.N, "committed", at.LastCommitted)
 	return engine, nil
 }
 

@@ -49,6 +49,7 @@ func Check(dir string, out io.Writer) (err error) {
 		clean = "it ends with an orderly stop"
 	}
 	fmt.Fprintf(out, "log: %d segments, %d bytes, %d records in frames %d to %d; %s\n", stats.Segments, stats.Bytes, records, stats.First, stats.Last, clean)
+	y.Replica()
 	p := y.Position()
 	fmt.Fprintf(out, "position: view %d, asked for view %d, low watermark %d, committed up to %d, accepted up to %d\n", p.View, p.Asked, p.LowWatermark, p.LastCommitted, p.Highest)
 	switch {

@@ -197,6 +197,7 @@ func (r *Replica) Addr() net.Addr { return r.o.PublicListener.Addr() }
 func (r *Replica) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.started = time.Now() // ticks begin here: opening a data directory takes its time
 	var wg sync.WaitGroup
 	failed := make(chan error, 2)
 	wg.Go(r.exec.run)

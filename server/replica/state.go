@@ -45,7 +45,10 @@ func (x *executor) postState(to message.ReplicaID, m message.Message) {
 
 // install begins to fetch the state that a certificate proves.
 func (x *executor) install(c message.Certificate) {
-	x.askAlways(func(e *execution.Engine) { e.Install(&c, len(x.r.cfg.Nodes)) })
+	x.askAlways(func(e *execution.Engine) {
+		e.Install(&c, len(x.r.cfg.Nodes))
+		e.OweSave(c.N()) // the log up to there goes
+	})
 }
 
 // tick lets the transfer's time go on. Only the loop calls it.

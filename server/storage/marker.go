@@ -94,7 +94,7 @@ func claim(dir string, id *Identity) (isNew bool, err error) {
 		return false, fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
-		if e.Name() != lockName && filepath.Ext(e.Name()) != ".tmp" {
+		if e.Name() != lockName && e.Name() != "lost+found" && filepath.Ext(e.Name()) != ".tmp" {
 			return false, fmt.Errorf("data directory %s holds %s but no %s: it is not one of this service, or was damaged; name another data_dir, or an empty one", dir, e.Name(), markerName)
 		}
 	}

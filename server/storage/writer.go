@@ -49,15 +49,19 @@ type Writer struct {
 
 	// The goroutine's own.
 	stable   uint64 // the last durable proof of a low watermark
+	voted    uint64 // the highest own vote for a checkpoint, as far as one may have left
 	released uint64
 	making   bool // a segment is being made
 	helper   sync.WaitGroup
 }
 
-// NewWriter starts to write to l. The state on disk is the one at saved, the
-// log's newest stable checkpoint is stable.
-func NewWriter(l log, saved, stable uint64, o WriterOptions) *Writer {
-	w := &Writer{o: o, log: l, bell: make(chan struct{}, 1), done: make(chan struct{}), saved: saved, stable: stable}
+// NewWriter starts to write to l. The state on disk is the one at saved; where
+// the log leaves the replica is at.
+func NewWriter(l log, saved uint64, at consensus.Position, o WriterOptions) *Writer {
+	w := &Writer{
+		o: o, log: l, bell: make(chan struct{}, 1), done: make(chan struct{}),
+		saved: saved, stable: at.LowWatermark, voted: at.Voted,
+	}
 	go w.run()
 	return w
 }
@@ -109,8 +113,9 @@ func (w *Writer) Saved(n uint64) {
 }
 
 // Behind says that the state at n, which is stable, is being fetched and takes the
-// place of the one on disk: the log up to there leads nowhere. Until a state at n
-// or above is saved no checkpoint may be voted for.
+// place of the one on disk: the log up to there leads nowhere, unless an own vote
+// for a checkpoint rests on it. Until a state at n or above is saved no checkpoint
+// may be voted for.
 func (w *Writer) Behind(n uint64) {
 	w.mu.Lock()
 	w.behind = max(w.behind, n)
@@ -141,7 +146,7 @@ func (w *Writer) run() {
 		w.mu.Lock()
 		records, k, after := w.records, w.k, w.after
 		w.records, w.after, w.urgent = spare[:0], nil, false
-		saved, behind, closed := w.saved, w.behind > w.saved, w.closed
+		saved, behind, closed := w.saved, w.behind, w.closed
 		made := w.made
 		w.made = nil
 		w.mu.Unlock()
@@ -171,7 +176,7 @@ func (w *Writer) run() {
 }
 
 // write makes records durable, tells so, and forgets what can be forgotten.
-func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved uint64, behind bool) error {
+func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved, behind uint64) error {
 	for rest := records; len(rest) > 0; {
 		n := share(rest)
 		began := time.Now()
@@ -180,8 +185,11 @@ func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved 
 		}
 		w.o.Synced(time.Since(began))
 		for i := range rest[:n] {
-			if r := &rest[i]; r.Kind == consensus.RecStable {
+			switch r := &rest[i]; r.Kind {
+			case consensus.RecStable:
 				w.stable = max(w.stable, r.N)
+			case consensus.RecCheckpoint:
+				w.voted = max(w.voted, r.N)
 			}
 		}
 		rest = rest[n:]
@@ -189,9 +197,11 @@ func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved 
 	if len(records) > 0 {
 		w.o.Durable(k)
 	}
-	floor := w.stable
-	if !behind {
-		floor = min(floor, saved)
+	floor := min(w.stable, saved)
+	if behind > w.voted {
+		// Who voted for the state at behind, which is not this replica, can give
+		// it back, and so nobody needs an older one.
+		floor = max(floor, min(w.stable, behind))
 	}
 	if floor > w.released {
 		w.released = floor

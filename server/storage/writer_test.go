@@ -75,7 +75,7 @@ func committed(n uint64) []consensus.Record {
 func TestWhatGathersDuringASyncSharesTheNext(t *testing.T) {
 	l := &fakeLog{turns: make(chan struct{}), began: make(chan struct{})}
 	o := newTold()
-	w := NewWriter(l, 0, 0, o.options())
+	w := NewWriter(l, 0, consensus.Position{}, o.options())
 	w.Persist(1, accept(1))
 	<-l.began
 	for k := range 5 {
@@ -99,7 +99,7 @@ func TestWhatGathersDuringASyncSharesTheNext(t *testing.T) {
 func TestARecordWithoutAPromiseWaitsForOne(t *testing.T) {
 	l := &fakeLog{}
 	o := newTold()
-	w := NewWriter(l, 0, 0, o.options())
+	w := NewWriter(l, 0, consensus.Position{}, o.options())
 	w.Persist(1, committed(1))
 	w.Persist(2, accept(2))
 	if k := <-o.durable; k != 2 {
@@ -121,17 +121,18 @@ func TestARecordWithoutAPromiseWaitsForOne(t *testing.T) {
 
 func TestTheLogIsReleasedBelowProofAndState(t *testing.T) {
 	for name, tt := range map[string]struct {
-		stable, saved, behind, want uint64
+		stable, saved, behind, voted, want uint64
 	}{
-		"the proof is older":            {16, 24, 0, 16},
-		"the state is older":            {32, 24, 0, 24},
-		"the state comes from others":   {64, 24, 64, 64},
-		"it came, and is saved":         {96, 72, 64, 72},
-		"nothing new, nothing released": {8, 8, 0, 8},
+		"the proof is older":            {16, 24, 0, 16, 16},
+		"the state is older":            {32, 24, 0, 32, 24},
+		"the state comes from others":   {64, 24, 64, 32, 64},
+		"but this replica voted for it": {64, 24, 64, 64, 24},
+		"it came, and is saved":         {96, 72, 64, 32, 72},
+		"nothing new, nothing released": {8, 8, 0, 8, 8},
 	} {
 		l := &fakeLog{}
 		o := newTold()
-		w := NewWriter(l, 8, 8, o.options())
+		w := NewWriter(l, 8, consensus.Position{LowWatermark: 8, Voted: tt.voted}, o.options())
 		w.Persist(1, []consensus.Record{{Kind: consensus.RecStable, N: tt.stable, Certificate: &message.Certificate{}}})
 		<-o.durable
 		w.Saved(tt.saved)
@@ -148,7 +149,7 @@ func TestTheLogIsReleasedBelowProofAndState(t *testing.T) {
 func TestNothingIsDurableAfterAFailedSync(t *testing.T) {
 	l := &fakeLog{fail: errors.New("no space")}
 	o := newTold()
-	w := NewWriter(l, 0, 0, o.options())
+	w := NewWriter(l, 0, consensus.Position{}, o.options())
 	w.Persist(1, accept(1))
 	if err := <-o.failed; !errors.Is(err, l.fail) {
 		t.Errorf("error %v", err)
@@ -169,7 +170,7 @@ func TestAnAppendIsBounded(t *testing.T) {
 	}
 	l := &fakeLog{}
 	o := newTold()
-	w := NewWriter(l, 0, 0, o.options())
+	w := NewWriter(l, 0, consensus.Position{}, o.options())
 	w.Persist(1, records)
 	<-o.durable
 	w.Close()

@@ -20,8 +20,19 @@ type fault struct {
 	longer  int           // the load is so many times --duration, 0: once
 	runs    int           // clusters, one after the other, 0: one; no more with network
 	slowest time.Duration // limit of the runs' median of the slowest request, 0: none
+
+	mounts   bool                   // it has a mount namespace of its own
+	long     bool                   // it runs only if it is named
+	size     int                    // of the load's operations in bytes, 0: the default of client bench
+	settings []string               // lines of pbft.yaml
+	possible func() string          // why the case cannot run here, empty: it can
+	before   func(c *cluster) error // prepares what the replicas find when they start
 	// act does it, while the load runs, and returns when it is over.
 	act func(ctx context.Context, r *run) error
+	// alone is the whole of a case that has a load of its own, in place of act. What
+	// it returns is a failure.
+	alone func(ctx context.Context, o *options, c *cluster, r *result) error
+	limit time.Duration // of alone
 }
 
 var faults = []fault{

@@ -58,7 +58,7 @@ func (c *cluster) settle(ctx context.Context) (view uint64, err error) {
 			}
 			view = max(view, s.View)
 			lines = append(lines, strings.TrimSpace(fmt.Sprintf("replica %d executed %d in view %d, %s %s", i, s.LastExecuted, s.View, s.Status, s.Reason)))
-			same = same && s.Status == normal && (last == nil || s.LastExecuted == last.LastExecuted && s.View == last.View)
+			same = same && s.Status == c.wanted(i) && (last == nil || s.LastExecuted == last.LastExecuted && s.View == last.View)
 			last = s
 		}
 		now := strings.Join(lines, "; ")
@@ -71,4 +71,34 @@ func (c *cluster) settle(ctx context.Context) (view uint64, err error) {
 		}
 	}
 	return view, fmt.Errorf("replicas still differ %v after the load: %s", catchUpTimeout, said)
+}
+
+// wanted is the status that a replica has to have.
+func (c *cluster) wanted(i int) string {
+	if c.learns[i] {
+		return learner
+	}
+	return normal
+}
+
+// back waits until replica i, which was started again, has the status that it
+// has to have and has executed what the others have.
+func (c *cluster) back(ctx context.Context, i int) (time.Duration, error) {
+	begin := time.Now()
+	said := "nothing"
+	for time.Since(begin) < catchUpTimeout {
+		if !c.procs[i].running() {
+			return 0, fmt.Errorf("replica %d ended at its start: %w; its log: %s", i, c.procs[i].err, c.lastWords(i))
+		}
+		if s, err := c.status(ctx, i); err == nil {
+			if said = s.Status + " " + s.Reason; s.Status == c.wanted(i) {
+				_, err := c.caughtUp(ctx, i)
+				return time.Since(begin), err
+			}
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("replica %d is %s %v after its start, and should be %s", i, said, catchUpTimeout, c.wanted(i))
 }

@@ -5,10 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +18,9 @@ import (
 const (
 	replicas       = 4 // unless some lie
 	normal         = "REPLICA_STATUS_NORMAL"
+	learner        = "REPLICA_STATUS_LEARNER"
 	startTimeout   = 15 * time.Second
+	stopTimeout    = 10 * time.Second
 	catchUpTimeout = 20 * time.Second
 	statusTimeout  = time.Second
 	pollEvery      = 200 * time.Millisecond
@@ -34,7 +33,10 @@ type cluster struct {
 	addrs    []string // public, by index
 	procs    []*process
 	gone     []bool // ended on purpose, or lying
+	learns   []bool // has lost its memory, and only follows
+	logged   []int  // bytes of its log when it was started last
 	lie      string // of the two liars; empty: there are none
+	keep     bool   // the replicas' data
 }
 
 // Of seven replicas two may lie: the first primary, and not the one behind it,
@@ -46,54 +48,33 @@ var liars = []int{0, 3}
 // liarProgram is the server built with the tag liar.
 const liarProgram = "liar-server"
 
-// configuration is pbft.yaml. The history holds all that a case orders, so that
-// dumps are complete.
-func configuration(hosts []string, ports []int, loss float64, settings []string) []byte {
-	var b bytes.Buffer
-	b.WriteString("nodes:\n")
-	for i, host := range hosts {
-		fmt.Fprintf(&b, "    - {host: %s, port: %d, peer_port: %d}\n", host, ports[2*i], ports[2*i+1])
-	}
-	fmt.Fprintf(&b, "loss%%: %v\nhistory_bytes: 1 GiB\n", loss)
-	for _, line := range settings {
-		b.WriteString(line + "\n")
-	}
-	return b.Bytes()
-}
-
 func newCluster(ctx context.Context, dir string, o *options, f *fault) (*cluster, error) {
 	n := replicas
 	if f.lie != "" {
 		n = withLiars
 	}
-	c := &cluster{dir: dir, bin: o.bin, lie: f.lie, procs: make([]*process, n), gone: make([]bool, n)}
+	c := &cluster{dir: dir, bin: o.bin, lie: f.lie, keep: o.keep, procs: make([]*process, n), gone: make([]bool, n), learns: make([]bool, n), logged: make([]int, n)}
 	for _, i := range liars {
 		if f.lie != "" {
 			c.gone[i] = true
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(2 * n)
-	if err != nil {
+	if err := c.clear(); err != nil {
 		return nil, err
 	}
 	if f.network {
+		var err error
 		if c.network, err = newNetwork(); err != nil {
 			return nil, err
 		}
 	}
-	hosts := make([]string, n)
-	for i := range hosts {
-		hosts[i] = "127.0.0.1"
-		if c.network != nil {
-			hosts[i], ports[2*i], ports[2*i+1] = c.network.host(i), networkPort, networkPort+100
-		}
-		c.addrs = append(c.addrs, net.JoinHostPort(hosts[i], strconv.Itoa(ports[2*i])))
-	}
-	if err := os.WriteFile(c.config(), configuration(hosts, ports, f.loss, o.settings), 0o644); err != nil {
+	if err := c.configure(n, f, o.settings); err != nil {
 		return nil, err
+	}
+	if f.before != nil {
+		if err := f.before(c); err != nil {
+			return nil, err
+		}
 	}
 	for i := range n {
 		if err := c.startReplica(i); err != nil {
@@ -108,30 +89,28 @@ func newCluster(ctx context.Context, dir string, o *options, f *fault) (*cluster
 	return c, nil
 }
 
-// freePorts are ports of loopback that nobody listens at now.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at once, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+// clear makes the directory, and removes what an earlier run left there.
+func (c *cluster) clear() error {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return err
 	}
-	return ports, nil
+	for i := range c.procs {
+		if err := os.RemoveAll(c.log(i)); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(c.data())
 }
 
-func (c *cluster) config() string { return filepath.Join(c.dir, "pbft.yaml") }
-
-func (c *cluster) log(i int) string { return filepath.Join(c.dir, fmt.Sprintf("server%d.log", i)) }
-
 func (c *cluster) startReplica(i int) error {
-	file, err := os.Create(c.log(i))
+	file, err := os.OpenFile(c.log(i), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // one that was there before goes on
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }() // the process has its own
+	if info, err := file.Stat(); err == nil {
+		c.logged[i] = int(info.Size())
+	}
 	program := "server"
 	if c.lie != "" && slices.Contains(liars, i) {
 		program = liarProgram
@@ -196,61 +175,6 @@ func (c *cluster) lastWords(i int) string {
 	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
-// replicaStatus is the part of GET /v1/status that matters here.
-type replicaStatus struct {
-	View         uint64 `json:"view"`
-	Primary      int    `json:"primary"`
-	Status       string `json:"status"`
-	Reason       string `json:"status_reason"`
-	LastExecuted uint64 `json:"last_executed"`
-	Peers        []struct {
-		Connected bool `json:"connected"`
-	} `json:"peers"`
-}
-
-func (s *replicaStatus) connected() (n int) {
-	for _, p := range s.Peers {
-		if p.Connected {
-			n++
-		}
-	}
-	return n
-}
-
-// asker keeps no connection, as one to a replica that was cut off would hang.
-var asker = &http.Client{Timeout: statusTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
-
-func (c *cluster) status(ctx context.Context, i int) (*replicaStatus, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.addrs[i]+"/v1/status", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := asker.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	s := &replicaStatus{}
-	if err := json.NewDecoder(resp.Body).Decode(s); err != nil {
-		return nil, fmt.Errorf("status: %w", err)
-	}
-	return s, nil
-}
-
-// primary is what most replicas say, of the highest view.
-func (c *cluster) primary(ctx context.Context) (int, error) {
-	var highest *replicaStatus
-	for i := range c.procs {
-		if s, err := c.status(ctx, i); err == nil && (highest == nil || s.View > highest.View) {
-			highest = s
-		}
-	}
-	if highest == nil {
-		return 0, fmt.Errorf("no replica tells who the primary is")
-	}
-	return highest.Primary, nil
-}
-
 // end notes that a replica was ended on purpose.
 func (c *cluster) end(i int, s syscall.Signal) error {
 	c.gone[i] = true
@@ -267,10 +191,41 @@ func (c *cluster) present() (all []int) {
 	return all
 }
 
+// kill ends replicas by SIGKILL, all at once, and waits until they are gone.
+func (c *cluster) kill(all ...int) {
+	for _, i := range all {
+		_ = c.end(i, syscall.SIGKILL) // it may have ended by itself, which the case finds later
+	}
+	for _, i := range all {
+		<-c.procs[i].done
+	}
+}
+
+// terminate stops a replica in order.
+func (c *cluster) terminate(ctx context.Context, i int) error {
+	if err := c.end(i, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("SIGTERM to replica %d: %w", i, err)
+	}
+	if err := c.procs[i].wait(ctx, stopTimeout); err != nil {
+		return fmt.Errorf("replica %d after SIGTERM: %w; its log: %s", i, err, c.lastWords(i))
+	}
+	return nil
+}
+
+// restart starts a replica that has ended, with the directory that it had.
+func (c *cluster) restart(i int) error {
+	c.gone[i] = false
+	return c.startReplica(i)
+}
+
+// close ends all processes and removes the replicas' data.
 func (c *cluster) close() {
 	for _, p := range c.procs {
 		if p != nil {
 			p.kill()
 		}
+	}
+	if !c.keep {
+		_ = os.RemoveAll(c.data()) // what is mounted there goes with the namespace
 	}
 }

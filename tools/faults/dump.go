@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,8 +23,12 @@ const dumpTimeout = time.Minute
 // entry is one executed operation, as the text of JSON.
 type entry struct {
 	id string // client, number
-	op string
+	op string // a long one's digest
 }
+
+// longOp is the size in bytes from which on a digest takes the place of an
+// operation's text, as some cases order gigabytes.
+const longOp = 256
 
 // dump is what replica i executed, by client dump.
 func (c *cluster) dump(ctx context.Context, i int) ([]entry, error) {
@@ -35,7 +40,7 @@ func (c *cluster) dump(ctx context.Context, i int) ([]entry, error) {
 		return nil, err
 	}
 	err = p.wait(ctx, dumpTimeout)
-	if err == nil && said.Len() > 0 {
+	if err == nil && said.Len() > 0 && !c.learns[i] {
 		err = fmt.Errorf("it is not complete: %s", strings.TrimSpace(said.String()))
 	}
 	if err != nil {
@@ -47,6 +52,41 @@ func (c *cluster) dump(ctx context.Context, i int) ([]entry, error) {
 	}
 	return entries, nil
 }
+
+// dumps are those of all replicas that are to run now, but for learners, whose
+// dumps are compared here: they may begin late, and must end as the others do.
+func (c *cluster) dumps(ctx context.Context) (dumps map[int][]entry, problems []string) {
+	dumps = map[int][]entry{}
+	late := map[int][]entry{}
+	var longest []entry
+	for _, i := range c.present() {
+		if !c.procs[i].running() {
+			problems = append(problems, fmt.Sprintf("replica %d ended by itself: %v; its log: %s", i, c.procs[i].err, c.lastWords(i)))
+			continue
+		}
+		d, err := c.dump(ctx, i)
+		switch {
+		case err != nil:
+			problems = append(problems, err.Error())
+		case c.learns[i]:
+			late[i] = d
+		default:
+			dumps[i] = d
+			if len(d) > len(longest) {
+				longest = d
+			}
+		}
+	}
+	for i, d := range late {
+		if p := notTheEnd(d, longest); p != "" {
+			problems = append(problems, fmt.Sprintf("replica %d, a learner, is not as the others at the end: %s", i, p))
+		}
+	}
+	return dumps, problems
+}
+
+// notTheEnd tells how d differs from the end of all; empty: it is that.
+func notTheEnd(d, all []entry) string { return difference(d, all[max(0, len(all)-len(d)):]) }
 
 // readDump reads [[[client, number], data], …].
 func readDump(r io.Reader) ([]entry, error) {
@@ -63,7 +103,11 @@ func readDump(r io.Reader) ([]entry, error) {
 		if err := dec.Decode(&e); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", len(entries), err)
 		}
-		entries = append(entries, entry{strings.Trim(string(e[0]), "[]"), string(e[1])})
+		op := string(e[1])
+		if len(op) >= longOp {
+			op = fmt.Sprintf("%x", sha256.Sum256(e[1]))
+		}
+		entries = append(entries, entry{strings.Trim(string(e[0]), "[]"), op})
 	}
 	_, err := dec.Token()
 	return entries, err

@@ -37,10 +37,18 @@ type benchReport struct {
 }
 
 // startBench has no warm-up, so that every request counts.
-func (c *cluster) startBench(rate float64, length time.Duration) (*bench, error) {
+func (c *cluster) startBench(rate float64, length time.Duration, size int) (*bench, error) {
+	args := []string{"--workload", "log", "--rate", strconv.FormatFloat(rate, 'f', -1, 64)}
+	if size > 0 {
+		args = append(args, "--size", strconv.Itoa(size))
+	}
+	return c.startBenchWith(length, args...)
+}
+
+func (c *cluster) startBenchWith(length time.Duration, args ...string) (*bench, error) {
 	b := &bench{length: length, out: filepath.Join(c.dir, "bench.json"), stderr: &bytes.Buffer{}}
-	cmd := exec.Command(filepath.Join(c.bin, "client"), "bench", "-c", c.config(), "--workload", "log",
-		"--rate", strconv.FormatFloat(rate, 'f', -1, 64), "--duration", length.String(), "--warmup", "0s", "--json", b.out)
+	args = append([]string{"bench", "-c", c.config(), "--duration", length.String(), "--warmup", "0s", "--json", b.out}, args...)
+	cmd := exec.Command(filepath.Join(c.bin, "client"), args...)
 	cmd.Stderr = b.stderr
 	var err error
 	b.process, err = start(cmd)

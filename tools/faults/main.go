@@ -4,8 +4,9 @@
 // of which two lie, puts them under load, makes them fail, and tells whether the
 // service survived:
 //
-//	go -C tools run ./faults                    every case, about ten minutes
+//	go -C tools run ./faults                    every case that is not long, about 20 minutes
 //	go -C tools run ./faults kill loss          two of them
+//	go -C tools run ./faults crash --rounds 5   replicas killed at random, all at once, too
 //	go -C tools run ./faults -h                 the cases and the flags
 //
 // Each case has a cluster of its own and prints one line. It fails if nothing was
@@ -25,11 +26,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -49,7 +52,25 @@ type options struct {
 	duration time.Duration
 	rate     float64
 	settings lines
-	inside   bool // this process is the one in the namespace
+	rounds   int    // of crash
+	seed     uint64 // of crash and rolling-disk
+	requests uint64 // of bounded
+	inside   bool   // this process is the one in the namespace
+}
+
+// args are the flags that a process in a namespace is given again.
+func (o *options) args() []string {
+	args := []string{
+		"--duration", o.duration.String(), "--rate", strconv.FormatFloat(o.rate, 'g', -1, 64),
+		"--seed", strconv.FormatUint(o.seed, 10),
+	}
+	for _, line := range o.settings {
+		args = append(args, "--set", line)
+	}
+	if o.keep {
+		args = append(args, "--keep")
+	}
+	return args
 }
 
 // lines is a flag that may be repeated.
@@ -59,17 +80,24 @@ func (l *lines) String() string     { return strings.Join(*l, ", ") }
 func (l *lines) Set(s string) error { *l = append(*l, s); return nil }
 
 func (o *options) define(fs *flag.FlagSet) {
-	fs.StringVar(&o.bin, "bin", "", "`DIR` with server, client and, for the cases of liars, liar-server ready-made (default: they are built)")
-	fs.BoolVar(&o.keep, "keep", false, "keep configurations and logs, and say where")
-	fs.DurationVar(&o.duration, "duration", 15*time.Second, "length of the load of a case, at least 10s; rolling takes twice that")
+	fs.StringVar(&o.bin, "bin", "", "`DIR` with server, client, recorder and, for the cases of liars, liar-server ready-made (default: they are built)")
+	fs.BoolVar(&o.keep, "keep", false, "keep configurations, logs and the replicas' data, and say where")
+	fs.DurationVar(&o.duration, "duration", 15*time.Second, "length of the load of a case, at least 10s; some cases take several times that")
 	fs.Float64Var(&o.rate, "rate", 1000, "requests per second, beside 150 of the probe; terminate has a rate of its own")
 	fs.Var(&o.settings, "set", "a `LINE` for pbft.yaml, such as 'ckpt_interval: 10'; may be repeated")
 	fs.StringVar(&o.dir, "dir", "", "`DIR` for configurations and logs, which stay (default: a temporary one)")
+	fs.IntVar(&o.rounds, "rounds", 200, "rounds of crash; a few are enough to see that it works")
+	fs.Uint64Var(&o.seed, "seed", 0, "what crash and rolling-disk draw from (default: a new one, which they print)")
+	fs.Uint64Var(&o.requests, "requests", 10_000_000, "requests of bounded")
 	fs.BoolVar(&o.inside, "inside", false, "this is a network namespace for one case (the tool says so to itself)")
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "usage: go -C tools run ./faults [flags] [CASE…]\n\ncases:")
 		for _, f := range faults {
-			fmt.Fprintf(fs.Output(), "  %-12s %s\n", f.name, f.what)
+			long := ""
+			if f.long {
+				long = " (long: only if it is named)"
+			}
+			fmt.Fprintf(fs.Output(), "  %-12s %s%s\n", f.name, f.what, long)
 		}
 		fmt.Fprintln(fs.Output(), "\nflags:")
 		fs.PrintDefaults()
@@ -83,18 +111,16 @@ func main() {
 	var o options
 	fs := flag.NewFlagSet("faults", flag.ContinueOnError)
 	o.define(fs)
-	switch err := fs.Parse(os.Args[1:]); {
+	names, err := parse(fs, os.Args[1:])
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return
 	case err != nil: // told already
 		os.Exit(exitUsage)
 	}
-	chosen, err := choose(fs.Args())
-	if err == nil && o.duration < 10*time.Second {
-		err = fmt.Errorf("--duration is %v, allowed are 10s and more: a view change takes some", o.duration)
-	}
-	if err == nil && !(o.rate >= 1 && o.rate <= 1e6) {
-		err = fmt.Errorf("--rate is %v, allowed are 1 to 1000000", o.rate)
+	chosen, err := choose(names)
+	if err == nil {
+		err = o.check()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
@@ -114,15 +140,46 @@ func main() {
 	}
 }
 
+// parse takes flags before, between and behind the names of cases, which it
+// returns.
+func parse(fs *flag.FlagSet, args []string) (names []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		if args = fs.Args(); len(args) == 0 {
+			return names, nil
+		}
+		names, args = append(names, args[0]), args[1:]
+	}
+}
+
+func (o *options) check() error {
+	switch {
+	case o.duration < 10*time.Second:
+		return fmt.Errorf("--duration is %v, allowed are 10s and more: a view change takes some", o.duration)
+	case !(o.rate >= 1 && o.rate <= 1e6):
+		return fmt.Errorf("--rate is %v, allowed are 1 to 1000000", o.rate)
+	case o.rounds < 1:
+		return fmt.Errorf("--rounds is %d, allowed are 1 and more", o.rounds)
+	case o.requests < 100:
+		return fmt.Errorf("--requests is %d, allowed are 100 and more", o.requests)
+	}
+	for o.seed == 0 {
+		o.seed = rand.Uint64N(1_000_000_000)
+	}
+	return nil
+}
+
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "faults:", err)
 	os.Exit(exitFailed)
 }
 
-// choose finds the cases by name; no name stands for all.
+// choose finds the cases by name; no name stands for all that are not long.
 func choose(names []string) ([]fault, error) {
 	if len(names) == 0 {
-		return faults, nil
+		return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.long }), nil
 	}
 	var chosen []fault
 	for _, name := range names {
@@ -163,7 +220,7 @@ func runAll(ctx context.Context, o *options, chosen []fault) (bool, error) {
 	ok := true
 	for _, f := range chosen {
 		run := runCase
-		if f.network && !o.inside {
+		if (f.network || f.mounts) && !o.inside {
 			run = runInside
 		}
 		passed := run(ctx, o, &f)
@@ -180,6 +237,7 @@ func build(ctx context.Context, into string) error {
 	for _, args := range [][]string{
 		{"-C", "..", "build", "-o", into + "/", "./server", "./client"},
 		{"-C", "..", "build", "-tags", "liar", "-o", filepath.Join(into, liarProgram), "./server"},
+		append([]string{"-C", "..", "build", "-o", filepath.Join(into, recorderProgram)}, recorderSources...),
 	} {
 		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("go build: %w\n%sstart it as: go -C tools run ./faults, or name ready-made programs with --bin", err, out)

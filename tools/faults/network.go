@@ -3,46 +3,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // launchArg makes this program start a replica in its own network namespace.
 const launchArg = "launch"
-
-// runInside runs one case in this program again, in a network namespace of its
-// own, which the kernel removes with the last process in it.
-func runInside(ctx context.Context, o *options, f *fault) bool {
-	args := []string{
-		"--inside", "--bin", o.bin, "--dir", o.dir, "--duration", o.duration.String(),
-		"--rate", strconv.FormatFloat(o.rate, 'g', -1, 64),
-	}
-	for _, line := range o.settings {
-		args = append(args, "--set", line)
-	}
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", append(args, f.name)...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNET}
-	if uid := os.Getuid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
-		(&result{failures: []string{fmt.Sprintf("no network namespace: %v; run it as root", err)}}).print(f)
-		return false
-	}
-	return cmd.Wait() == nil // it printed why not
-}
 
 // network is a bridge in this process's namespace, and a cable from it to each
 // replica's.

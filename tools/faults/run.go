@@ -35,6 +35,8 @@ type result struct {
 	requests uint64
 	caughtUp time.Duration // longest of the replicas that were away
 	view     uint64        // highest
+	note     string        // what a case of its own kind tells, in place of the above
+	skipped  string        // why the case could not run
 	failures []string
 }
 
@@ -45,7 +47,13 @@ func (r *result) fail(format string, args ...any) {
 // runCase runs a case and prints its line.
 func runCase(ctx context.Context, o *options, f *fault) bool {
 	var r result
+	if f.possible != nil {
+		r.skipped = f.possible()
+	}
 	runs := max(f.runs, 1)
+	if r.skipped != "" {
+		runs = 0
+	}
 	for i := range runs {
 		dir := filepath.Join(o.dir, f.name)
 		if runs > 1 {
@@ -69,7 +77,7 @@ func runCase(ctx context.Context, o *options, f *fault) bool {
 // returns, and adds to result.
 func runOnce(ctx context.Context, dir string, o *options, f *fault, result *result) {
 	length := o.duration * time.Duration(max(f.longer, 1))
-	ctx, cancel := context.WithTimeout(ctx, length+caseTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(length+caseTimeout, f.limit))
 	defer cancel()
 	c, err := newCluster(ctx, dir, o, f)
 	if err != nil {
@@ -77,12 +85,18 @@ func runOnce(ctx context.Context, dir string, o *options, f *fault, result *resu
 		return
 	}
 	defer c.close()
+	if f.alone != nil {
+		if err := f.alone(ctx, o, c, result); err != nil {
+			result.fail("%v", err)
+		}
+		return
+	}
 	rate := o.rate
 	if f.rate > 0 {
 		rate = f.rate
 	}
 	r := &run{cluster: c, hold: o.duration / 3, result: result}
-	if r.bench, err = c.startBench(rate, length); err != nil {
+	if r.bench, err = c.startBench(rate, length, f.size); err != nil {
 		result.fail("client bench: %v", err)
 		return
 	}
@@ -137,19 +151,8 @@ func (r *run) judgeReplicas(ctx context.Context, p *probe, report *benchReport) 
 	if err != nil {
 		r.result.fail("%v", err)
 	}
-	dumps := map[int][]entry{}
-	for _, i := range c.present() {
-		if !c.procs[i].running() {
-			r.result.fail("replica %d ended by itself: %v; its log: %s", i, c.procs[i].err, c.lastWords(i))
-			continue
-		}
-		d, err := c.dump(ctx, i)
-		if err != nil {
-			r.result.fail("%v", err)
-			continue
-		}
-		dumps[i] = d
-	}
+	dumps, problems := c.dumps(ctx)
+	r.result.failures = append(r.result.failures, problems...)
 	var benched uint64
 	if report != nil {
 		benched = report.Requests
@@ -164,20 +167,34 @@ func median(all []time.Duration) time.Duration {
 // print prints the line of a case, and below it what failed.
 func (r *result) print(f *fault) {
 	verdict := "ok"
-	if len(r.failures) > 0 {
+	switch {
+	case len(r.failures) > 0:
 		verdict = "FAIL"
+	case r.skipped != "":
+		verdict = "skip"
+	}
+	fmt.Printf("%-12s %-4s  %s\n", f.name, verdict, r.line())
+	for _, text := range r.failures {
+		fmt.Println("    " + text)
+	}
+}
+
+// line is what a case tells beside its verdict.
+func (r *result) line() string {
+	switch {
+	case r.skipped != "":
+		return r.skipped
+	case r.note != "":
+		return r.note
 	}
 	var slowest []string
 	for _, d := range r.slowest {
 		slowest = append(slowest, strconv.FormatInt(d.Milliseconds(), 10))
 	}
-	line := fmt.Sprintf("%-12s %-4s  pause %4d ms, slowest request %s ms, %d requests, view %d", f.name, verdict,
+	line := fmt.Sprintf("pause %4d ms, slowest request %s ms, %d requests, view %d",
 		r.pause.Milliseconds(), strings.Join(slowest, " "), r.requests, r.view)
 	if r.caughtUp > 0 {
 		line += fmt.Sprintf(", back after %.1f s", r.caughtUp.Seconds())
 	}
-	fmt.Println(line)
-	for _, text := range r.failures {
-		fmt.Println("    " + text)
-	}
+	return line
 }

@@ -205,6 +205,22 @@ func TestAFailedWriteIsReported(t *testing.T) {
 	}
 }
 
+// TestADiskThatCannotBeginIsReported: Pebble would end the process.
+func TestADiskThatCannotBeginIsReported(t *testing.T) {
+	mem := &disk{MemFS: vfs.NewCrashableMem()}
+	mem.on(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && strings.Contains(op.Path, "MANIFEST") {
+			return errDisk
+		}
+		return nil
+	})
+	var heard error
+	d, err := Open(Options{FS: errorfs.Wrap(mem, mem), Dir: "db", Small: true, Failed: func(err error) { heard = err }})
+	if d != nil || err == nil || heard == nil || !strings.Contains(heard.Error(), errDisk.Error()) {
+		t.Fatalf("%v, and %v", err, heard)
+	}
+}
+
 // TestDamageIsFoundAndReported: a byte that changed on disk is never read as if
 // it were right.
 func TestDamageIsFoundAndReported(t *testing.T) {

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -74,6 +73,3 @@ func (d *DB) options() *pebble.Options {
 	o.EnsureDefaults()
 	return o
 }
-
-// errDead says that Pebble met an error and does not go on.
-var errDead = errors.New("state: an error before this one ended the database")

@@ -150,19 +150,11 @@ func (s *Save) Commit() error {
 		return nil
 	}
 	// Pebble links the files into its directory, syncs that, and names all of
-	// them in one record of its manifest, which it syncs. Its goroutine may never
-	// come back: see Fatalf.
-	done := make(chan error, 1)
-	go func() { done <- s.d.pebble.Ingest(context.Background(), s.w.paths) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			return s.fail(fmt.Errorf("state: %w", err))
-		}
-		return nil
-	case <-s.d.dead:
-		return s.fail(errDead)
+	// them in one record of its manifest, which it syncs.
+	if err := s.d.guard(func() error { return s.d.pebble.Ingest(context.Background(), s.w.paths) }); err != nil {
+		return s.fail(fmt.Errorf("state: %w", err))
 	}
+	return nil
 }
 
 // end waits for the writer, which ends and syncs its files, unless it is to drop

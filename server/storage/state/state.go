@@ -64,26 +64,43 @@ func Open(o Options) (*DB, error) {
 	if d.fs == nil {
 		d.fs = vfs.Default
 	}
-	if !o.ReadOnly {
-		if err := d.clean(); err != nil {
-			return nil, fmt.Errorf("state: %w", err)
-		}
-	}
 	if o.ReadOnly {
 		if desc, err := pebble.Peek(o.Dir, d.fs); err != nil || !desc.Exists {
 			return nil, fmt.Errorf("state: there is no database in %s: %w", o.Dir, errors.Join(fs.ErrNotExist, err))
 		}
 	}
 	po := d.options()
-	var err error
-	if d.pebble, err = pebble.Open(o.Dir, po); err != nil {
+	if err := d.guard(func() (err error) {
+		d.pebble, err = pebble.Open(o.Dir, po)
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
+	}
+	if !o.ReadOnly {
+		if err := d.clean(); err != nil {
+			return nil, errors.Join(fmt.Errorf("state: %w", err), d.Close())
+		}
 	}
 	d.tables = po.MakeWriterOptions(0, d.pebble.TableFormat())
 	return d, nil
 }
 
-// clean makes the directories, and removes what an unfinished save left.
+// errDead says that Pebble met an error and does not go on.
+var errDead = errors.New("an error that was reported before ended the database")
+
+// guard calls f, in which Pebble's goroutine may come to its end: see Fatalf.
+func (d *DB) guard(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-d.dead:
+		return errDead
+	}
+}
+
+// clean removes what an unfinished save left.
 func (d *DB) clean() error {
 	dir := d.fs.PathJoin(d.o.Dir, saveDir)
 	if err := d.fs.MkdirAll(dir, 0o755); err != nil {
