@@ -49,6 +49,11 @@ func (r *Replica) followTail() {
 	if c.askAt == 0 {
 		return // restored, and InStart is still to come
 	}
+	if r.execSent-r.lastExec >= r.c.Window { // after a restart: there is no room for answers yet
+		c.since, c.executed = r.tick, r.lastExec
+		c.gap, c.gapAt = r.h-r.lastExec, r.tick
+		return
+	}
 	if r.lastExec != c.executed {
 		c.since, c.executed = r.tick, r.lastExec
 		c.askEvery = r.c.RetryFirst

@@ -46,7 +46,8 @@ type Save = interface {
 const (
 	defaultSaveBytes   = 64 << 20
 	defaultHistoryKeep = 1 << 30
-	batchOverhead      = 512 // what a batch counts for beside its body
+	batchOverhead      = 512  // what a batch counts for beside its body
+	saveBatches        = 8192 // so many are executed again after a crash, at most, and a few hundred more
 )
 
 // saver keeps an engine's state on disk.
@@ -148,10 +149,15 @@ func (s *saver) executed(x *consensus.Exec, state *message.State) *message.State
 	switch {
 	case s.now != nil:
 		s.gather(s.now.piece)
-	case x.Checkpoint && s.pending == nil && (s.bytes >= s.e.cfg.saveBytes() || s.owed > s.disk.state.N):
+	case x.Checkpoint && s.pending == nil && s.due(x.N):
 		s.begin(&s.e.underway.checkpoint, false)
 	}
 	return s.report(state)
+}
+
+// due reports whether the state at n, a checkpoint, should be saved.
+func (s *saver) due(n uint64) bool {
+	return s.bytes >= s.e.cfg.saveBytes() || n-s.began >= saveBatches || s.owed > s.disk.state.N
 }
 
 // advance goes on when there is no batch. A digest goes before.
