@@ -50,7 +50,11 @@ func benchBatch(n, first uint64, operation func(i uint64) []byte) *consensus.Exe
 }
 
 func benchmarkExecute(b *testing.B, operation func(i uint64) []byte) {
-	e := benchEngine(b)
+	benchmarkBatches(b, benchEngine(b), operation, func() {})
+}
+
+// benchmarkBatches calls after behind each batch.
+func benchmarkBatches(b *testing.B, e *Engine, operation func(i uint64) []byte, after func()) {
 	const made = 256
 	var next, first uint64
 	var batches []*consensus.Exec
@@ -67,6 +71,7 @@ func benchmarkExecute(b *testing.B, operation func(i uint64) []byte) {
 			b.StartTimer()
 		}
 		e.Execute(batches[0])
+		after()
 		batches[0] = nil
 		batches = batches[1:]
 	}

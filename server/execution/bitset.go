@@ -18,13 +18,6 @@ func (s bitset) join(o bitset) {
 	}
 }
 
-// fill adds all integers that there are.
-func (s bitset) fill() {
-	for i := range s {
-		s[i] = ^uint64(0)
-	}
-}
-
 // set adds or removes i.
 func (s bitset) set(i int, in bool) {
 	if in {

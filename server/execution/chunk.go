@@ -199,6 +199,9 @@ func (b *chunk) index(part *chunk) int {
 	panic("execution: a chunk of another bucket")
 }
 
+// empty reports whether a bucket has no entry.
+func (b *chunk) empty() bool { return len(b.data) == 0 && len(b.parts()) == 0 }
+
 // each calls f for the bucket's parts in order.
 func (b *chunk) each(f func(part *chunk)) {
 	if b.more == nil || len(b.more.parts) == 0 {

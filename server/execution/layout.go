@@ -90,7 +90,8 @@ func (p *position) append(b []byte, c crypto.ClusterID) []byte {
 		b = crypto.AppendU64(crypto.AppendU64(b, h.first), h.last)
 		b = crypto.AppendU64(b, uint64(h.bytes))
 	}
-	return b
+	d := c.ValueDigest(b)
+	return append(b, d[:]...)
 }
 
 // ErrDamaged is in the errors of what cannot be read back as it was saved.
@@ -116,6 +117,10 @@ func readPosition(cfg *Config, db StateStore) (*position, error) {
 	if c := crypto.ClusterID(r.Digest()); c != cfg.Cluster {
 		return nil, fmt.Errorf("execution: the saved state is one of cluster %s, this one is %s", c, cfg.Cluster)
 	}
+	end := len(b) - len(crypto.Digest{})
+	if end < 0 || cfg.Cluster.ValueDigest(b[:end]) != crypto.Digest(b[end:]) {
+		return nil, damaged("the position is not what was written")
+	}
 	p := &position{state: message.State{
 		Epoch: r.U64(), N: r.U64(),
 		AppRoot: r.Digest(), ClientsRoot: r.Digest(), HistoryRoot: r.Digest(), HistorySize: r.U64(),
@@ -126,6 +131,7 @@ func readPosition(cfg *Config, db StateStore) (*position, error) {
 	for n := r.U32(); n > 0 && r.Err() == nil; n-- {
 		p.history = append(p.history, span{r.U64(), r.U64(), int64(r.U64())})
 	}
+	r.Digest()
 	if err := r.Done(); err != nil {
 		return nil, damaged("position: %w", err)
 	}

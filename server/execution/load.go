@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -280,7 +279,6 @@ func (e *Engine) loadHistory() error {
 		room -= sizes[len(sizes)-1]
 		sizes = sizes[:len(sizes)-1]
 	}
-	e.history.unsaved = math.MaxUint64 // all of them may go
 	return a.each(from, e.lastN+1, true, func(x *LogEntry) bool {
 		e.history.add(x)
 		return true

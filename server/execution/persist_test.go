@@ -36,7 +36,7 @@ type host struct {
 func newHost(t testing.TB, cfg Config, sm func() statemachine.StateMachine) *host {
 	h := &host{t: t, fs: vfs.NewCrashableMem(), cfg: cfg, sm: sm, reported: map[uint64]message.State{}}
 	h.start()
-	t.Cleanup(func() { h.db.Close() })
+	t.Cleanup(func() { closed(t, h.db) })
 	return h
 }
 
@@ -54,13 +54,18 @@ func (h *host) start() {
 	}
 }
 
+func closed(t testing.TB, db *state.DB) {
+	t.Helper()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // crash loses power and starts again.
 func (h *host) crash() {
 	h.t.Helper()
 	fs := h.fs.CrashClone(vfs.CrashCloneCfg{})
-	if err := h.db.Close(); err != nil {
-		h.t.Fatal(err)
-	}
+	closed(h.t, h.db)
 	h.fs = fs
 	h.start()
 }
@@ -267,7 +272,7 @@ func randomCommand(rnd *rand.Rand) string {
 // persistConfig evicts clients and makes tombstones soon.
 func persistConfig() Config {
 	return Config{
-		Cluster: testCluster, ClientWindow: 128, MaxCachedResult: 60, ReplyBytes: 300, MaxClients: 4,
+		Cluster: testCluster, ClientWindow: 128, MaxCachedResult: 60, ReplyBytes: 100, MaxClients: 4,
 		ConfigDigest: crypto.Digest{2}, HistoryBytes: 3000, SaveBytes: 1, HistoryKeep: -1,
 	}
 }

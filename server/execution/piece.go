@@ -112,7 +112,11 @@ func (c *client) addPage(b []byte) error {
 			return errClientPiece
 		}
 		e := reply{n: r.U64(), session: r.U64(), status: crypto.Status(r.U8())}
-		tombstone := r.U8() == 1
+		kind := r.U8()
+		if kind > 1 {
+			return errClientPiece
+		}
+		tombstone := kind == 1
 		var value []byte
 		if tombstone {
 			d, size := r.Digest(), r.U64()

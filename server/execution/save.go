@@ -33,12 +33,15 @@ type scratch struct {
 	values     []longValue
 }
 
-// A unit of work is about 2 us.
+// A unit of work is less than a microsecond: files are written by another
+// goroutine.
 const (
-	leastUnits = 16      // in a piece
-	spareUnits = 48      // in a piece when there is nothing else to do
-	unitBytes  = 4 << 10 // written in a unit, beside what is counted
+	leastUnits = 32      // in a piece
+	spareUnits = 128     // in a piece when there is nothing else to do
+	unitBytes  = 2 << 10 // written in a unit, beside what is counted
 	mostPieces = 256     // so many batches at most go by until all is gathered
+
+	hurriedPieces = 64 // while no checkpoint is reported: see owes
 )
 
 // begin begins to save the state of a checkpoint. Nothing else is being
@@ -54,11 +57,16 @@ func (s *saver) begin(c *checkpoint, full bool) {
 	w.clients = e.clients.unsaved(full)
 	w.disk = position{executed: e.executed, window: uint64(e.cfg.ClientWindow), nextID: e.clients.nextID}
 	clear(e.store.unsaved)
+	pieces := min(int(c.state.N-s.began)/2, mostPieces)
 	if full {
-		w.buckets.fill()
+		for i := range e.store.buckets {
+			w.buckets.set(i, !e.store.buckets[i].empty())
+		}
+	}
+	if full || s.owes() {
+		pieces = min(pieces, hurriedPieces)
 	}
 	work := w.buckets.count() + clientUnits*len(w.clients) + w.bytes/unitBytes
-	pieces := min(int(c.state.N-s.began)/2, mostPieces)
 	w.piece = max(leastUnits, work/max(1, pieces))
 	s.now, s.bytes, s.began = w, 0, c.state.N
 }
@@ -71,6 +79,9 @@ func (s *saver) gather(units int) {
 	}
 	if w.out == nil && w.err == nil {
 		w.err = s.open(w)
+	}
+	if w.err == nil && w.out.Behind() {
+		return
 	}
 	for w.err == nil && units > 0 {
 		did, err := s.step(w)

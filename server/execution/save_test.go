@@ -3,6 +3,7 @@ package execution
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pbft-go/pbft/crypto"
@@ -140,6 +141,21 @@ func TestALongValueIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// TestEqualLongValuesAreApartOnceLoaded: one stands for them on disk.
+func TestEqualLongValuesAreApartOnceLoaded(t *testing.T) {
+	h, _ := quietHost(t, nil)
+	keys := crowded()
+	h.run("a", 0, "put "+keys[0]+" "+text(400), "put "+keys[1]+" "+text(400))
+	h.reload()
+	h.run("a", 2, "put "+keys[0]+" short")
+	h.run("a", 3, "get k") // lets the old value go
+	h.run("a", 4, "put "+keys[2]+" "+strings.Repeat("w", 400))
+	if v, ok := h.store.Get([]byte(keys[1])); !ok || string(v) != text(400) {
+		t.Fatalf("%q", v)
+	}
+	h.reload()
+}
+
 func TestOnlyPagesThatChangedAreWritten(t *testing.T) {
 	h, w := quietHost(t, nil)
 	for i := range uint64(16) {
@@ -271,17 +287,14 @@ func TestASaveIsOfTheStateWhenItBegan(t *testing.T) {
 		t.Fatal("no save was begun")
 	}
 	at := h.saver.now.from.state.N
-	for round := 20; h.TakeSave() == nil; round++ {
-		if h.saver.taken {
-			break
-		}
+	for round := 20; h.saver.pending == nil; round++ {
 		h.saver.gather(1 + round%3)
 		h.finishCheckpoint()
 		if round < 60 {
 			fill(round, false)
 		}
 	}
-	p := h.saver.pending
+	p := h.TakeSave()
 	if err := p.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -294,6 +307,27 @@ func TestASaveIsOfTheStateWhenItBegan(t *testing.T) {
 	if *h.loaded.State != want {
 		t.Fatalf("loaded %+v, want %+v", h.loaded.State, want)
 	}
+}
+
+// TestASaveWaitsForItsDigest: the roots are part of it.
+func TestASaveWaitsForItsDigest(t *testing.T) {
+	h, _ := quietHost(t, nil)
+	var list []op
+	for i := range uint64(250) {
+		list = append(list, op{i, fmt.Sprintf("put key%d v", i)})
+	}
+	h.execute(h.batch(true, group(t, "a", 1, list...)))
+	for range 3 {
+		h.saver.gather(1 << 20)
+	}
+	if h.saver.pending != nil || h.underway == nil {
+		t.Fatal("it did not wait")
+	}
+	h.settle()
+	if h.SavedN() != 1 {
+		t.Fatalf("saved %d", h.SavedN())
+	}
+	h.reload()
 }
 
 // TestASaveLetsMemoryGo: what it held for its snapshot.

@@ -23,13 +23,10 @@ func (s *saver) saveBucket(w *save, i int) (units int, err error) {
 		units += more
 		s.key = bucketKey(s.key, i)
 	}
-	switch {
-	case len(m.data) > 0:
-		return units, w.out.Put(s.key, m.data)
-	case w.full: // all of the table goes anyway
-		return 1, nil
+	if len(m.data) == 0 {
+		return units, w.out.Delete(s.key)
 	}
-	return units, w.out.Delete(s.key)
+	return units, w.out.Put(s.key, m.data)
 }
 
 // getUnits is what a question to the disk counts.

@@ -24,9 +24,6 @@ func (t *clientTable) unsaved(all bool) (list []clientSave) {
 		if c.saved && !all {
 			continue
 		}
-		if all {
-			c.onDisk = 0
-		}
 		if c.id == 0 {
 			t.nextID++
 			c.id = t.nextID

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -214,10 +215,13 @@ func TestADiskThatCannotBeginIsReported(t *testing.T) {
 		}
 		return nil
 	})
-	var heard error
-	d, err := Open(Options{FS: errorfs.Wrap(mem, mem), Dir: "db", Small: true, Failed: func(err error) { heard = err }})
-	if d != nil || err == nil || heard == nil || !strings.Contains(heard.Error(), errDisk.Error()) {
-		t.Fatalf("%v, and %v", err, heard)
+	heard := make(chan error, 100)
+	d, err := Open(Options{FS: errorfs.Wrap(mem, mem), Dir: "db", Small: true, Failed: func(err error) { heard <- err }})
+	if d != nil || err == nil || len(heard) == 0 {
+		t.Fatalf("%v, and %d reports", err, len(heard))
+	}
+	if err := <-heard; !strings.Contains(err.Error(), errDisk.Error()) {
+		t.Fatal(err)
 	}
 }
 
@@ -242,15 +246,15 @@ func TestDamageIsFoundAndReported(t *testing.T) {
 		_, err = f.WriteAt([]byte{b[0] ^ 1}, 100)
 		must(t, err, f.Close())
 	}
-	heard := 0
-	d, err = Open(Options{FS: mem, Dir: "db", Small: true, Failed: func(error) { heard++ }})
+	var heard atomic.Int64
+	d, err = Open(Options{FS: mem, Dir: "db", Small: true, Failed: func(error) { heard.Add(1) }})
 	must(t, err)
-	if err := d.Scan([]byte("a"), []byte("z"), func(_, _ []byte) error { return nil }); err == nil || heard == 0 {
-		t.Fatalf("scan: %v, and %d reports", err, heard)
+	if err := d.Scan([]byte("a"), []byte("z"), func(_, _ []byte) error { return nil }); err == nil || heard.Load() == 0 {
+		t.Fatalf("scan: %v, and %d reports", err, heard.Load())
 	}
-	heard = 0
-	if _, _, err := d.Get([]byte("a000000")); err == nil || heard == 0 {
-		t.Fatalf("get: %v, and %d reports", err, heard)
+	heard.Store(0)
+	if _, _, err := d.Get([]byte("a000000")); err == nil || heard.Load() == 0 {
+		t.Fatalf("get: %v, and %d reports", err, heard.Load())
 	}
 	must(t, d.Close())
 }
