@@ -143,6 +143,9 @@ func (p *parser) checkPending() {
 // next checkpoint becomes stable.
 func (p *parser) lowerPipeline() {
 	c := p.config
+	if p.lines["depth"] == 0 && c.Durability == Disk {
+		c.Depth = diskDepth
+	}
 	if most := c.Window() - c.CheckpointInterval; c.Pipeline > most {
 		p.note("pipeline lowered from %d to %d: the window of %d batches less one checkpoint interval", c.Pipeline, most, c.Window())
 		c.Pipeline = most

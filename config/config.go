@@ -77,6 +77,10 @@ const (
 	Memory = "memory" // a restarted replica has lost what it promised
 )
 
+// diskDepth is the Depth of replicas that keep their promises on disk, unless the
+// file says otherwise: while one batch waits for a sync another one is executed.
+const diskDepth = 2
+
 // All is the HistoryKeep that lets nothing go.
 const All = -1
 

@@ -69,7 +69,7 @@ func TestSampleOfTheProofOfConceptLoads(t *testing.T) {
 	want.Clients = []Endpoint{{"localhost", 20001}, {"localhost", 20002}}
 	want.CheckpointInterval = 10
 	want.SyncInterval = 5 * time.Second
-	want.Pipeline = 30
+	want.Pipeline, want.Depth = 30, diskDepth
 	want.ClusterID = c.ClusterID
 	want.Notes = []string{"pipeline lowered from 32 to 30: the window of 40 batches less one checkpoint interval"}
 	if !reflect.DeepEqual(c, want) {

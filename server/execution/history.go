@@ -1,6 +1,8 @@
 package execution
 
 import (
+	"math"
+
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/message"
 )
@@ -73,9 +75,15 @@ func (h *history) add(e *LogEntry) {
 	h.trim()
 }
 
-// trim lets the oldest entries go.
+// trim lets the oldest entries go; what saves let go a few at a time, when others
+// come: the memory of thousands at once would go back to the system, and cost 3
+// us a page to get again.
 func (h *history) trim() {
-	for h.bytes > h.limit && h.head < len(h.entries)-1 && h.entries[h.head].Header.N < h.unsaved {
+	most := math.MaxInt
+	if h.unsaved != math.MaxUint64 {
+		most = trimMost
+	}
+	for k := 0; k < most && h.bytes > h.limit && h.head < len(h.entries)-1 && h.entries[h.head].Header.N < h.unsaved; k++ {
 		old := h.entries[h.head]
 		h.entries[h.head] = nil
 		h.head++
@@ -87,6 +95,8 @@ func (h *history) trim() {
 		h.head = 0
 	}
 }
+
+const trimMost = 2
 
 // from is what is held of the numbers n and up.
 func (h *history) from(n uint64) []*LogEntry {

@@ -40,8 +40,9 @@ func (d *DB) sizes() sizes {
 func (d *DB) fileLimit() int { return int(d.sizes().file) }
 
 // options are Pebble's. Nothing goes through its log or its memtables, so these
-// are as small as can be. The cheapest compression costs a tenth of a save's time
-// on random bytes, and on others less than the writing that it spares.
+// are as small as can be. What is merged is compressed by the cheapest method; a
+// save itself is not: that would cost 0.12 us a request of 64 bytes on four
+// replicas, 3 % of all there is.
 func (d *DB) options() *pebble.Options {
 	z := d.sizes()
 	log := d.o.Logger

@@ -62,7 +62,7 @@ const saveDir = "save"
 func Open(o Options) (*DB, error) {
 	d := &DB{o: o, fs: o.FS, dead: make(chan struct{}), spare: make(chan []byte, queued)}
 	if d.fs == nil {
-		d.fs = vfs.Default
+		d.fs = paced{vfs.Default}
 	}
 	if o.ReadOnly {
 		if desc, err := pebble.Peek(o.Dir, d.fs); err != nil || !desc.Exists {
@@ -82,6 +82,7 @@ func Open(o Options) (*DB, error) {
 		}
 	}
 	d.tables = po.MakeWriterOptions(0, d.pebble.TableFormat())
+	d.tables.Compression = sstable.NoCompression // a save competes with batches; what is merged later is compressed
 	return d, nil
 }
 
