@@ -77,13 +77,20 @@ func newSaver(e *Engine, db StateStore) *saver {
 // PendingSave is a state that is gathered, and not durable yet.
 type PendingSave struct {
 	disk position
-	full bool
+	full bool // nothing of the state before is left
+	owed bool // see owes
 	save Save
 	err  error
 }
 
 // N is the number of the last batch in it.
 func (p *PendingSave) N() uint64 { return p.disk.state.N }
+
+// Urgent reports whether the replica can vote for no checkpoint before this state
+// is durable. Any other one must wait until it is stable: should all replicas
+// restart, one that is behind could else not get the last stable state from
+// anybody, as all of them would have a later one only.
+func (p *PendingSave) Urgent() bool { return p.full || p.owed }
 
 // Commit makes the state durable. It waits for the disk: call it from another
 // goroutine than the engine's, once. After an error the replica must halt: it may

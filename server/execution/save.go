@@ -102,7 +102,7 @@ func (s *saver) gather(units int) {
 	if w.err != nil {
 		w.err = fmt.Errorf("execution: save of the state at %d: %w", w.from.state.N, w.err)
 	}
-	s.pending = &PendingSave{disk: w.disk, full: w.full, save: w.out, err: w.err}
+	s.pending = &PendingSave{disk: w.disk, full: w.full, owed: s.owed > s.disk.state.N, save: w.out, err: w.err}
 	w.let(s.e.clients)
 	s.now = nil
 }

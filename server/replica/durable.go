@@ -96,12 +96,16 @@ func (r *Replica) diskFailed(err error) {
 }
 
 // save writes a state that the engine has gathered, once the records that led
-// to it are durable.
+// to it are durable, and it is stable.
 func (d *disk) save(p *execution.PendingSave) {
-	if !d.saves.begin() {
-		return
+	n := p.N()
+	if p.Urgent() {
+		n = 0
 	}
-	d.w.After(func() {
+	d.w.After(n, func() {
+		if !d.saves.begin() {
+			return
+		}
 		defer d.saves.end()
 		if err := p.Commit(); err != nil {
 			d.r.diskFailed(fmt.Errorf("state: %w", err))

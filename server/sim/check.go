@@ -92,6 +92,8 @@ type replicaState struct {
 	windows   map[string]uint64           // low by client
 	certified uint64                      // newest certificate
 	released  uint64                      // what its log has given up
+	silent    bool                        // it must not vote any more, and what was under way has left
+	mute      bool                        // likewise, from the beginning of its life
 }
 
 // batchOfRecords waits to become durable.
@@ -180,6 +182,7 @@ func (k *checker) turned(h *host) {
 		return
 	}
 	s := &k.of[h.id]
+	s.silent = s.lost
 	if v := h.core.View(); v < s.last {
 		k.fail("I14", "replica %d was in view %d and is in view %d", h.id, s.last, v)
 	} else if v > s.last {

@@ -132,11 +132,12 @@ func (k *checker) restored(h *host, c *contents) {
 			s.bodies[b.Digest] = true
 		}
 	}
+	k.willSend(h, c.records)
 	s.saved, s.executed, s.windows = c.loaded.N, c.loaded.N, map[string]uint64{}
 	s.certified = s.stable
 	s.status.VCView, s.status.LastExecuted, s.status.LastCommitted = s.asked, c.loaded.N, 0
 	k.forgot(h, s.saw&^back.seen)
-	s.saw = back.seen
+	s.saw, s.silent, s.mute = back.seen, s.lost, s.lost
 }
 
 // remembers holds what came back against what was durable.
@@ -145,9 +146,11 @@ func (k *checker) remembers(h *host, back *ledger) {
 	switch {
 	case back.saved < s.saved:
 		k.fail("I16", "replica %d saved its state at %d, and comes back with %d", h.id, s.saved, back.saved)
+		return
 	case back.stable < s.stable || back.view < s.view || back.asked < max(s.asked, s.sentAsked):
 		k.fail("I14", "replica %d comes back with h=%d, view %d, asked for %d; it had %d, %d, %d",
 			h.id, back.stable, back.view, back.asked, s.stable, s.view, max(s.asked, s.sentAsked))
+		return
 	}
 	for f, d := range s.facts { //maporder: each is looked at by itself, and one says it all
 		switch f.kind {
@@ -162,6 +165,23 @@ func (k *checker) remembers(h *host, back *ledger) {
 		if got, ok := back.facts[f]; !ok || got != d {
 			k.fail("I7", "replica %d comes back without a record of kind %d at %d that was durable", h.id, f.kind, f.n)
 			return
+		}
+	}
+}
+
+// willSend notes the view change that came back: it counts as sent from here on,
+// for a new view of this replica may name it before anybody gets it.
+func (k *checker) willSend(h *host, records []consensus.Record) {
+	s := &k.of[h.id]
+	for i := range records {
+		m, ok := records[i].Msg.(*message.ViewChange)
+		if !ok {
+			continue
+		}
+		_, _ = k.w.verifier.open(m)
+		if m.NewView == s.asked && s.view < s.asked && h.liar == nil {
+			k.tellsAll(h, m)
+			s.sentAsked = max(s.sentAsked, m.NewView)
 		}
 	}
 }
@@ -189,20 +209,20 @@ func (k *checker) rebuildable(h *host, n uint64) {
 }
 
 // tellsAll (I9): the first view change for a view names all that its sender
-// durably prepared, and pre-prepared, above its h.
+// durably prepared, and pre-prepared, above its h in lower views.
 func (k *checker) tellsAll(h *host, m *message.ViewChange) {
 	s := &k.of[h.id]
 	if m.NewView <= s.sentAsked || !k.correct(h.id) {
 		return
 	}
 	for n := m.H + 1; n <= m.H+k.w.plan.Window; n++ {
-		if p, ok := s.prepared[n]; ok && !slices.ContainsFunc(m.P, func(e message.PQ) bool {
+		if p, ok := s.prepared[n]; ok && p.View < m.NewView && !slices.ContainsFunc(m.P, func(e message.PQ) bool {
 			return e.N == n && (e.View > p.View || e == p)
 		}) {
 			k.fail("I9", "replica %d prepared %s at %d in view %d, which its view change for %d does not say", h.id, p.Digest, n, p.View, m.NewView)
 		}
 		for _, q := range s.accepted[n] {
-			if !slices.ContainsFunc(m.Q, func(e message.PQ) bool { return e.N == n && e.Digest == q.Digest && e.View >= q.View }) {
+			if q.View < m.NewView && !slices.ContainsFunc(m.Q, func(e message.PQ) bool { return e.N == n && e.Digest == q.Digest && e.View >= q.View }) {
 				k.fail("I9", "replica %d accepted %s at %d in view %d, which its view change for %d does not say", h.id, q.Digest, n, q.View, m.NewView)
 			}
 		}

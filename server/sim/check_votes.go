@@ -45,8 +45,10 @@ func (k *checker) sent(h *host, m message.Message) {
 		}
 	case *message.ViewChange:
 		if int(m.Replica) == h.id {
-			_, _ = k.w.verifier.open(m) // a new view may name it before anybody got it
-			k.vote(h, m)
+			_, _ = k.w.verifier.open(m)                // a new view may name it before anybody got it
+			if m.NewView > h.core.View() || !h.stale { // else it shows what a new view rests on
+				k.vote(h, m)
+			}
 			k.durably(h, m, fact{kind: consensus.RecViewChange, view: m.NewView}, crypto.Digest{})
 			k.tellsAll(h, m)
 			k.of[h.id].sentAsked = max(k.of[h.id].sentAsked, m.NewView)
@@ -57,7 +59,9 @@ func (k *checker) sent(h *host, m message.Message) {
 			k.durably(h, m, fact{kind: consensus.RecNewView, view: m.View}, m.DecisionDigest)
 		}
 	case *message.Committed:
-		k.vote(h, m)
+		if s := &k.of[h.id]; !s.silent || s.mute {
+			k.vote(h, m) // else the executor may answer what was asked before
+		}
 		for _, e := range m.Entries {
 			k.agreed(h, e.N, e.Digest, "states")
 		}
@@ -72,7 +76,7 @@ func (k *checker) sent(h *host, m message.Message) {
 // that it lost a part sends none either.
 func (k *checker) vote(h *host, m message.Message) {
 	s := &k.of[h.id]
-	if s.lost {
+	if s.silent {
 		k.fail("I20", "replica %d has a record that it must not vote, and sends: %s", h.id, describe(m))
 	}
 	if !h.lost {
@@ -87,6 +91,9 @@ func (k *checker) vote(h *host, m message.Message) {
 
 // durably (I7): what is promised is durable before it leaves.
 func (k *checker) durably(h *host, m message.Message, f fact, d crypto.Digest) {
+	if h.stale {
+		return // what it said before it forgot may be said again for it
+	}
 	if got, ok := k.of[h.id].facts[f]; !ok || got != d {
 		k.fail("I7", "replica %d sends what is not durable: %s", h.id, describe(m))
 	}

@@ -37,6 +37,7 @@ type disk struct {
 	full   bool  // only files that grow are affected by it
 	slow   int64 // everything takes so many times as long
 	rotten bool  // a record is damaged
+	failed bool  // an operation has failed in this life
 
 	backup *disk // an older copy of the files, or nil
 
@@ -78,7 +79,7 @@ type contents struct {
 // open takes up what is there, as the runtime does. Power may fail on the way.
 func (d *disk) open() (c contents, err error) {
 	h, p := d.h, d.h.w.plan
-	d.writing = writing{}
+	d.writing, d.failed = writing{}, false
 	d.files.OnOp = d.op
 	if d.db, err = state.Open(state.Options{FS: d.state.wrap(d), Dir: stateDir, Small: true}); err != nil {
 		return c, err
@@ -86,8 +87,8 @@ func (d *disk) open() (c contents, err error) {
 	if c.engine, c.loaded, err = execution.Open(h.w.engineConfig(h.id), p.application(), d.db); err != nil {
 		return c, err
 	}
-	at := consensus.Restored{N: c.loaded.N, LastTimeUS: c.loaded.LastTimeUS, Windows: c.loaded.Windows}
-	y, err := consensus.NewRecovery(h.config(false), h.w.keys.signer(h.id), at)
+	from := consensus.Restored{N: c.loaded.N, LastTimeUS: c.loaded.LastTimeUS, Windows: c.loaded.Windows}
+	y, err := consensus.NewRecovery(h.config(false), h.w.keys.signer(h.id), from)
 	if err != nil {
 		return c, err
 	}
@@ -101,7 +102,8 @@ func (d *disk) open() (c contents, err error) {
 		return c, err
 	}
 	c.core = y.Replica()
-	d.saved, d.stable = c.loaded.N, c.core.Info().LowWatermark
+	at := y.Position()
+	d.saved, d.stable, d.voted = c.loaded.N, at.LowWatermark, at.Voted
 	return c, nil
 }
 
@@ -114,6 +116,7 @@ func (d *disk) op(op crashfs.Op) error {
 		}
 	}
 	if d.broken != nil && (op.Kind == crashfs.Create || op.Kind == crashfs.Write && !d.full) {
+		d.failed = true
 		return d.broken
 	}
 	return nil
@@ -123,7 +126,12 @@ func (d *disk) op(op crashfs.Op) error {
 // anywhere, and so is a save.
 func (d *disk) powerFails() {
 	w := d.h.w
-	if d.log != nil && d.busy && len(d.batch) > 0 && d.broken == nil {
+	switch {
+	case d.log == nil || d.broken != nil:
+	case d.making != nil && w.rnd.IntN(2) == 0:
+		d.ops = 1
+		d.making.Make()
+	case d.busy && len(d.batch) > 0:
 		d.ops = 1 + w.rnd.IntN(3)
 		_, _ = d.write() // nobody is told how it went
 	}

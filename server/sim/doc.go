@@ -7,13 +7,24 @@
 //
 // A Plan is drawn from it first: the configuration, how fast everything is,
 // what clients want, which replicas lie and how, and which faults come when. At
-// most f replicas lie or lose their memory; any number may be cut off, stand
-// still, be slow, or have a wrong clock, for a while. At Plan.End all of that
-// stops, except that liars go on. While it runs, a checker holds everything
+// most f replicas lie, stop for good, or lose what they promised; any number may
+// lose power and come back with their disks, be cut off, stand still, be slow, or
+// have a wrong clock, for a while. At Plan.End all of that stops, except that
+// liars go on. While it runs, a checker holds everything
 // that correct replicas send, persist and execute, and everything that clients
 // believe, against the invariants of docs/protocol.md: I1 to I27. Afterwards
 // every request must be answered, every replica catch up, and views stand
 // still: L1 to L6.
+//
+// # Disks
+//
+// In most plans each replica has a disk (disk.go): the log and the database of
+// production, on file systems in memory that forget what was not synced. Power
+// fails between any two effects, in the middle of a write, of a save and of a
+// start, and comes back after a while (power.go). The checker has a ledger of what
+// is durable (check_disk.go): what is sent must stand in it, and all of it must
+// come back. persist.go does what storage.Writer does, with events instead of
+// goroutines: a change of one is a change of both.
 //
 // # How to see what a seed does
 //

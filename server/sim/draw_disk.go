@@ -62,11 +62,13 @@ func drawReboots(r *rand.Rand, p *Plan) {
 func drawReboot(r *rand.Rand, p *Plan, id int, at int64) Fault {
 	f := Fault{Kind: Reboot, Nodes: []int{id}, At: min(at, p.End*9/10)}
 	f.Until = min(f.At+between(r, 1, pick(r, tick, p.End/50, p.End/4)), p.End)
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0:
 		f.Fuse = r.IntN(4 * p.N)
 	case 1:
 		f.Ops = 1 + r.IntN(12)
+	case 2:
+		f.InSave, f.Until = true, min(f.At+p.End/3, p.End)
 	}
 	if r.IntN(3) == 0 {
 		f.Amount = between(r, 1, 4)
@@ -82,7 +84,7 @@ func drawKind(r *rand.Rand, p *Plan) FaultKind {
 	return Cut + FaultKind(r.IntN(int(numFaultKinds-Cut)))
 }
 
-// loses reports whether a fault of a kind befalls a replica.
+// suffers reports whether a fault of a kind befalls a replica.
 func (p *Plan) suffers(replica int, kind FaultKind) bool {
 	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == kind && slices.Contains(f.Nodes, replica) })
 }

@@ -12,6 +12,9 @@ type network struct {
 	burst []int64 // by node: how many of 100 of its messages are lost
 	lag   []int64 // by node: what it sends takes so much longer
 	plan  NetPlan // as it is now
+
+	// drop loses messages between replicas, for runs with a purpose; nil: none.
+	drop func(from, to int, m message.Message) bool
 }
 
 func newNetwork(w *world) *network {
@@ -28,6 +31,9 @@ func (t *network) cut(from, to int) bool { return t.cuts[t.link(from, to)] > 0 }
 
 // send carries a message between replicas.
 func (t *network) send(from int, to *host, m message.Message) {
+	if t.drop != nil && t.drop(from, to.id, m) {
+		return
+	}
 	for _, at := range t.arrivals(from, to.id) {
 		t.w.queue.push(event{at: at, to: to, from: from, msg: m})
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"github.com/pbft-go/pbft/server/consensus"
 	"github.com/pbft-go/pbft/server/execution"
+	"github.com/pbft-go/pbft/server/storage/wal"
 )
 
 // Records and states become durable as storage.Writer does it, with events
@@ -23,10 +24,16 @@ type writing struct {
 	batchK  consensus.PersistID
 	waiting []func()
 
+	gathered *execution.PendingSave // waits for its checkpoint to be stable, or nil
 	commit   *execution.PendingSave // on its way, or nil
 	saved    uint64                 // the state on disk
 	stable   uint64                 // the last durable proof of a low watermark
+	voted    uint64                 // the highest own vote for a checkpoint
+	behind   uint64                 // the state at this number comes from others, if the one on disk is older
 	released uint64
+
+	making *wal.Ahead // a segment that is being made before it is needed, or nil
+	made   *wal.Ahead // one that is ready
 }
 
 // mostLazy is how many records may wait for a promise.
@@ -97,6 +104,7 @@ func (d *disk) finish() consensus.PersistID {
 		f()
 	}
 	d.busy, d.batch, d.waiting = false, nil, nil
+	d.saveStable()
 	if d.rung {
 		d.ring()
 	}
@@ -111,16 +119,53 @@ func (d *disk) write() (k consensus.PersistID, err error) {
 		}
 		k = d.batchK
 		for i := range d.batch {
-			if r := &d.batch[i]; r.Kind == consensus.RecStable {
+			switch r := &d.batch[i]; r.Kind {
+			case consensus.RecStable:
 				d.stable = max(d.stable, r.N)
+			case consensus.RecCheckpoint:
+				d.voted = max(d.voted, r.N)
 			}
 		}
 	}
-	if floor := min(d.stable, d.saved); floor > d.released {
+	floor := min(d.stable, d.saved)
+	if d.behind > d.voted {
+		floor = max(floor, min(d.stable, d.behind))
+	}
+	if floor > d.released {
 		d.released = floor
 		err = d.log.Release(floor)
 	}
+	if err == nil {
+		err = d.prepare()
+	}
 	return k, err
+}
+
+// prepare lets the log have its next segment before it needs it.
+func (d *disk) prepare() error {
+	if a := d.made; a != nil {
+		d.made = nil
+		if err := d.log.Adopt(a); err != nil {
+			return err
+		}
+	}
+	if d.making != nil {
+		return nil
+	}
+	if d.making = d.log.Ahead(); d.making != nil {
+		d.h.later(d.time(), func() {
+			d.making.Make()
+			d.made, d.making = d.making, nil
+			d.ring()
+		})
+	}
+	return nil
+}
+
+// fetching notes that the state at n comes from others.
+func (d *disk) fetching(n uint64) {
+	d.behind = max(d.behind, n)
+	d.ring()
 }
 
 // takeSave commits a state that the engine has gathered.
@@ -132,10 +177,23 @@ func (h *host) takeSave() {
 	if p == nil {
 		return
 	}
-	d := h.disk
+	h.disk.gathered = p
+	h.disk.saveStable()
+}
+
+// saveStable commits the state that is gathered once all that was handed over so
+// far is durable, if its checkpoint is stable. Before that it must not take the
+// place of the older one: from a state above the low watermark nobody can go back
+// to the one at the low watermark, which is what others need who are behind.
+func (d *disk) saveStable() {
+	p := d.gathered
+	if p == nil || p.N() > d.stable && !p.Urgent() {
+		return
+	}
+	d.gathered = nil
 	d.after = append(d.after, func() {
 		d.commit = p
-		h.later(d.time(), func() { d.committed(p) })
+		d.h.later(d.time(), func() { d.committed(p) })
 	})
 	d.ring()
 }
@@ -143,6 +201,10 @@ func (h *host) takeSave() {
 // committed commits a state, which takes effect at once, and tells the engine.
 func (d *disk) committed(p *execution.PendingSave) {
 	h := d.h
+	if h.power.inSave {
+		h.crash()
+		return
+	}
 	d.commit = nil
 	if err := p.Commit(); err != nil {
 		h.diskFailed(err)

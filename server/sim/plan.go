@@ -137,8 +137,9 @@ type Fault struct {
 	At, Until int64
 	Nodes     []int
 	Amount    int64
-	Fuse      int // of a loss of power: effects that still happen
-	Ops       int // of a loss of power: it comes in the middle of the disk's operation with this number, if not before; 0: no matter
+	Fuse      int  // of a loss of power: effects that still happen
+	Ops       int  // of a loss of power: it comes in the middle of the disk's operation with this number, if not before; 0: no matter
+	InSave    bool // of a loss of power: it comes while a state is saved, if not before
 }
 
 // F is the number of faulty replicas that the cluster tolerates.
@@ -197,6 +198,9 @@ func (f *Fault) String() string {
 	}
 	if f.Fuse > 0 {
 		s += fmt.Sprintf(", after %d effects", f.Fuse)
+	}
+	if f.InSave {
+		s += ", while a state is saved"
 	}
 	if f.Ops > 0 {
 		s += fmt.Sprintf(", in operation %d of the disk", f.Ops)

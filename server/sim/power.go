@@ -6,9 +6,9 @@ import "github.com/pbft-go/pbft/server/message"
 type power struct {
 	outages int      // faults that keep it off
 	fuse    int      // effects until it fails; 0: it does not
+	inSave  bool     // it fails when the next state is saved
 	loops   int64    // times that it fails soon after a start
 	dooms   []*Fault // what is lost with it
-	pretend bool     // of a liar: it comes back as if it were new
 }
 
 // cutPower lets power fail as a fault says: after some effects, in the middle of
@@ -22,7 +22,7 @@ func (h *host) cutPower(f *Fault) {
 	switch {
 	case h.down:
 		h.suffered()
-	case f.Fuse == 0 && (f.Ops == 0 || h.disk == nil):
+	case f.Fuse == 0 && (f.Ops == 0 && !f.InSave || h.disk == nil):
 		h.crash()
 	default:
 		if f.Fuse > 0 && (h.power.fuse == 0 || f.Fuse < h.power.fuse) {
@@ -31,6 +31,7 @@ func (h *host) cutPower(f *Fault) {
 		if f.Ops > 0 && h.disk != nil {
 			h.disk.ops = f.Ops
 		}
+		h.power.inSave = h.power.inSave || f.InSave
 	}
 }
 
@@ -64,7 +65,7 @@ func (h *host) comeBack() {
 // crash ends a life.
 func (h *host) crash() {
 	h.trace("crashes")
-	h.down, h.power.fuse = true, 0
+	h.down, h.power.fuse, h.power.inSave = true, 0, false
 	if h.disk != nil {
 		h.w.cover.add("losses of power")
 		h.disk.powerFails()
@@ -154,7 +155,7 @@ func (h *host) powerStays() {
 	if len(h.power.dooms) > 0 {
 		return // it must come
 	}
-	h.power.loops, h.power.fuse = 0, 0
+	h.power.loops, h.power.fuse, h.power.inSave = 0, 0, false
 	if h.disk != nil {
 		h.disk.ops = 0
 	}
@@ -193,12 +194,13 @@ func (h *host) diskFailed(err error) {
 		h.w.cover.add("damaged logs refused")
 	case h.liar != nil || h.stale:
 		h.gone = true
-	case d.broken == nil:
+	case d.broken == nil && !d.failed:
 		h.gone = true
 		h.w.check.fail("I17", "replica %d halts: %v", h.id, err)
 	}
-	h.down, h.power.fuse = true, 0
+	h.down, h.power.fuse, h.power.inSave = true, 0, false
 	d.powerFails()
+	h.restartSoon()
 }
 
 // breakDisk lets all writes fail, or mends that.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/pbft-go/pbft/server/message"
 )
 
 // Options say how a seed is run.
@@ -51,6 +53,7 @@ func Run(seed uint64, o Options) *Report {
 	for _, c := range w.clients {
 		r.Requests += c.done
 	}
+	w.forgetful()
 	for i := range w.hosts {
 		if w.hosts[i].liar == nil {
 			r.View = max(r.View, w.check.of[i].last)
@@ -58,6 +61,20 @@ func Run(seed uint64, o Options) *Report {
 	}
 	w.trace.line(w, "%s", r)
 	return r
+}
+
+// forgetful counts what became of those who forgot what they promised.
+func (w *world) forgetful() {
+	for _, h := range w.hosts {
+		switch {
+		case h.liar != nil && h.status == message.Learner:
+			w.cover.add("liars that became learners")
+		case h.stale && h.status == message.Learner:
+			w.cover.add("who forgot is a learner")
+		case h.stale && !h.gone:
+			w.cover.add("who forgot votes")
+		}
+	}
 }
 
 // Replay is the command that runs a seed again and shows all that happens.

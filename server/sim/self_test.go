@@ -43,7 +43,11 @@ func (l *lab) lose(i int, fresh bool) *host {
 	return l.hosts[i]
 }
 
-// exec is a batch of the client's operations, which it issued.
+// durable enters a record at a replica.
+func (l *lab) durable(i int, r consensus.Record) { l.k.enter(l.hosts[i], &r) }
+
+// exec is a batch of the client's operations, which it issued, and which all have
+// prepared.
 func (l *lab) exec(n uint64, ops ...string) *consensus.Exec {
 	c := l.clients[0]
 	g := crypto.Group{Client: c.name, Session: c.session}
@@ -54,6 +58,9 @@ func (l *lab) exec(n uint64, ops ...string) *consensus.Exec {
 		g.Requests = append(g.Requests, crypto.Request{Number: r.number, Kind: crypto.KindOperation, Op: r.op, ClientTime: crypto.NoClientTime})
 	}
 	b := message.NewBatch(clusterID, message.Header{N: n, WallUS: epochUS}, []crypto.GroupView{l.keys.signGroup(&g)})
+	for i := range l.hosts {
+		l.durable(i, consensus.Record{Kind: consensus.RecPrepared, N: n, Digest: b.Digest})
+	}
 	return &consensus.Exec{N: n, TimeUS: epochUS + int64(n), Digest: b.Digest, Batch: b}
 }
 
@@ -130,6 +137,11 @@ func TestEveryCheckSees(t *testing.T) {
 			l.k.persisted(l.hosts[0], 1, []consensus.Record{{Kind: consensus.RecAccept, N: 1, Digest: clusterID.NullDigest(0, 1)}})
 			l.k.sent(l.hosts[0], &message.Prepare{N: 1, Digest: clusterID.NullDigest(0, 1)})
 		}},
+		{"I7", "a low watermark whose proof is not durable", func(l *lab) { l.k.sent(l.hosts[0], &message.Status{H: 8}) }},
+		{"I7", "a disk that comes back without what was durable", func(l *lab) {
+			l.durable(0, consensus.Record{Kind: consensus.RecPrepared, N: 1, Digest: d})
+			l.k.restored(l.hosts[0], &contents{loaded: &execution.Loaded{}})
+		}},
 		{"I8", "two digests prepared in one view", func(l *lab) {
 			l.k.onCommit(l.hosts[0], &message.Commit{N: 1, Digest: d})
 			l.k.onCommit(l.hosts[1], &message.Commit{N: 1, Digest: e})
@@ -145,6 +157,14 @@ func TestEveryCheckSees(t *testing.T) {
 				l.k.onCommit(l.hosts[i], &message.Commit{N: 1, Digest: d})
 			}
 			l.k.preserves(l.hosts[3], &message.NewView{View: 1}, &decision{ok: true})
+		}},
+		{"I9", "a view change that forgets what was prepared", func(l *lab) {
+			l.durable(0, consensus.Record{Kind: consensus.RecPrepared, N: 1, Digest: d})
+			l.k.tellsAll(l.hosts[0], &message.ViewChange{NewView: 1})
+		}},
+		{"I9", "a view change that forgets what was accepted", func(l *lab) {
+			l.durable(0, consensus.Record{Kind: consensus.RecAccept, N: 1, Digest: d})
+			l.k.tellsAll(l.hosts[0], &message.ViewChange{NewView: 1, Q: []message.PQ{{N: 1, Digest: e}}})
 		}},
 		{"I10", "a new view that does not follow from its view changes", func(l *lab) {
 			nv := &message.NewView{View: 1, Replica: 1, Incarnation: incarnationOfAll, DecisionDigest: d}
@@ -180,8 +200,26 @@ func TestEveryCheckSees(t *testing.T) {
 			l.k.turned(l.hosts[0])
 		}},
 		{"I14", "a watermark that falls", func(l *lab) {
+			l.k.of[0].stable = 16
 			l.k.sent(l.hosts[0], &message.Status{H: 16})
 			l.k.sent(l.hosts[0], &message.Status{H: 8})
+		}},
+		{"I14", "a disk that comes back in an earlier view", func(l *lab) {
+			l.durable(0, consensus.Record{Kind: consensus.RecNewView, View: 3, Msg: &message.NewView{View: 3}})
+			l.k.restored(l.hosts[0], &contents{loaded: &execution.Loaded{}})
+		}},
+		{"I16", "a state that was saved and is not there", func(l *lab) {
+			l.k.saved(l.hosts[0], 8)
+			l.k.restored(l.hosts[0], &contents{loaded: &execution.Loaded{}})
+		}},
+		{"I16", "a checkpoint's vote that the disk cannot keep", func(l *lab) {
+			l.hosts[0].disk = newDisk(l.hosts[0])
+			l.k.rebuildable(l.hosts[0], 8)
+		}},
+		{"I16", "what is executed and could be forgotten", func(l *lab) {
+			x := l.exec(1, "put k a")
+			clear(l.k.prepared)
+			l.run(0, x, nil)
 		}},
 		{"I16", "an answer that is not in the history", func(l *lab) {
 			r := &request{number: 77}
@@ -208,6 +246,11 @@ func TestEveryCheckSees(t *testing.T) {
 		}},
 		{"I20", "a vote of one who asks whether it is new", func(l *lab) {
 			l.k.vote(l.lose(0, true), &message.Prepare{})
+		}},
+		{"I20", "a vote of one who noted that it must not", func(l *lab) {
+			l.durable(0, consensus.Record{Kind: consensus.RecLost})
+			l.k.turned(l.hosts[0])
+			l.k.vote(l.hosts[0], &message.Prepare{})
 		}},
 		{"I20", "a vote of one who lost its memory, and was seen", func(l *lab) {
 			l.k.received(l.hosts[1], 0, &message.Prepare{})

@@ -15,7 +15,7 @@ var (
 	seedFlag   = flag.Int64("seed", -1, "the seed that TestSeed runs")
 	traceFlag  = flag.Bool("trace", false, "TestSeed prints one line per event")
 	ignoreFlag = flag.String("ignore", "", "do not report violations whose text holds one of these, separated by |")
-	seedsFlag  = flag.Int("seeds", 1000, "how many seeds TestSeeds runs, from 0 on; 100 with -short")
+	seedsFlag  = flag.Int("seeds", 400, "how many seeds TestSeeds runs, from 0 on; 100 with -short")
 )
 
 func options() (o Options) {

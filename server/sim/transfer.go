@@ -12,7 +12,10 @@ import (
 // fetchState begins to fetch the state that a certificate proves.
 func (h *host) fetchState(c *message.Certificate) {
 	cert := *c
-	h.ask(func() { h.engine.Install(&cert, h.w.plan.N) })
+	h.ask(func() {
+		h.engine.Install(&cert, h.w.plan.N)
+		h.engine.OweSave(cert.N()) // the log up to there goes
+	})
 }
 
 func (h *host) postState(to message.ReplicaID, m message.Message) {

@@ -147,6 +147,9 @@ func (h *host) performRest() {
 	}
 	if c := h.out.Install; c != nil {
 		h.fetchState(c)
+		if h.disk != nil {
+			h.disk.fetching(c.N())
+		}
 	}
 	for _, a := range h.out.Admitted {
 		f := h.waiting[a.Ticket]

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ type Writer struct {
 	records []consensus.Record
 	k       consensus.PersistID // of the last ones
 	urgent  bool                // a promise waits for them
-	after   []func()            // once these are durable
+	after   []later             // once these are durable
 	saved   uint64              // the state on disk
 	behind  uint64              // the state at this number comes from others, if the one on disk is older
 	closed  bool
@@ -51,6 +52,7 @@ type Writer struct {
 	stable   uint64 // the last durable proof of a low watermark
 	voted    uint64 // the highest own vote for a checkpoint, as far as one may have left
 	released uint64
+	waiting  []later
 	making   bool // a segment is being made
 	helper   sync.WaitGroup
 }
@@ -95,11 +97,18 @@ func lazy(r *consensus.Record) bool {
 	return r.Kind == consensus.RecCommitted || r.Kind == consensus.RecSeen
 }
 
+// later is something to do when the checkpoint at n is stable.
+type later struct {
+	n uint64
+	f func()
+}
+
 // After calls f on a goroutine of its own once everything that was handed over
-// before is durable.
-func (w *Writer) After(f func()) {
+// before is durable, and the checkpoint at n is stable; n may be 0. What waits
+// when the Writer is closed is not called.
+func (w *Writer) After(n uint64, f func()) {
 	w.mu.Lock()
-	w.after = append(w.after, f)
+	w.after = append(w.after, later{n, f})
 	w.mu.Unlock()
 	w.ring()
 }
@@ -160,9 +169,13 @@ func (w *Writer) run() {
 			_ = w.log.Close() // what is wrong was said
 			return
 		}
-		for _, f := range after {
-			go f()
-		}
+		w.waiting = slices.DeleteFunc(append(w.waiting, after...), func(x later) bool {
+			if x.n > w.stable {
+				return false
+			}
+			go x.f()
+			return true
+		})
 		clear(records)
 		spare = records
 		if closed {

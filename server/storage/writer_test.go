@@ -107,7 +107,7 @@ func TestARecordWithoutAPromiseWaitsForOne(t *testing.T) {
 	}
 	w.Persist(3, committed(2))
 	done := make(chan struct{})
-	w.After(func() { close(done) })
+	w.After(0, func() { close(done) })
 	<-done
 	if k := <-o.durable; k != 3 {
 		t.Errorf("durable up to %d, want 3: After comes behind everything", k)
@@ -117,6 +117,26 @@ func TestARecordWithoutAPromiseWaitsForOne(t *testing.T) {
 	if n := len(l.appends); n != 3 || l.appends[2][0].N != 3 {
 		t.Errorf("%d appends: Close writes what waits", n)
 	}
+}
+
+func TestAStateWaitsUntilItIsStable(t *testing.T) {
+	l := &fakeLog{}
+	o := newTold()
+	w := NewWriter(l, 0, consensus.Position{}, o.options())
+	done := make(chan uint64, 2)
+	w.After(16, func() { done <- 16 })
+	w.After(8, func() { done <- 8 })
+	stable := func(k consensus.PersistID, n uint64) {
+		w.Persist(k, []consensus.Record{{Kind: consensus.RecStable, N: n, Certificate: &message.Certificate{}}})
+	}
+	stable(1, 8)
+	if n := <-done; n != 8 {
+		t.Errorf("the state at %d came first", n)
+	}
+	stable(2, 16)
+	<-done
+	w.After(24, func() { t.Error("a state that is not stable was written") })
+	w.Close()
 }
 
 func TestTheLogIsReleasedBelowProofAndState(t *testing.T) {
@@ -155,7 +175,7 @@ func TestNothingIsDurableAfterAFailedSync(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	w.Persist(2, accept(2))
-	w.After(func() { t.Error("something rests on a failed log") })
+	w.After(0, func() { t.Error("something rests on a failed log") })
 	w.Close()
 	if len(o.durable) > 0 {
 		t.Error("a failed append was called durable")

@@ -22,7 +22,10 @@ const (
 	viewsFile   = "server/consensus/views.go"
 	replicaFile = "server/consensus/replica.go"
 	suspectFile = "server/consensus/suspicion.go"
+	stableFile  = "server/consensus/checkpoint.go"
+	restoreFile = "server/consensus/restore.go"
 	windowFile  = "server/execution/window.go"
+	saveFile    = "server/execution/persist.go"
 )
 
 var mutations = []mutation{
@@ -39,6 +42,24 @@ var mutations = []mutation{
 		{acceptFile, "		if s.digest != b.Digest {\n			return Equivocation // rule 4\n		}\n		return StaleVote\n", "		if s.digest == b.Digest {\n			return StaleVote\n		}\n"},
 		{acceptFile, "	assertf(!s.accepted, \"second acceptance at %d in view %d\", n, r.view)\n", ""},
 		{acceptFile, "	s.freshSize = len(b.Body)\n", "	r.freshBytes -= s.freshSize\n	s.prepared, s.prepareOK, s.commitOK = false, false, false\n	s.freshSize = len(b.Body)\n"},
+	}},
+	{id: "m9", what: "a prepare leaves before its record is durable", patches: []patch{
+		{acceptFile, "	r.vote(k, &message.Prepare{View: r.view, N: n, Digest: b.Digest})\n", "	r.vote(0, &message.Prepare{View: r.view, N: n, Digest: b.Digest})\n"},
+	}},
+	{id: "m10", what: "a commit leaves before its record is durable", patches: []patch{
+		{prepareFile, "	r.vote(k, &message.Commit{View: r.view, N: s.n, Digest: s.digest})\n", "	r.vote(0, &message.Commit{View: r.view, N: s.n, Digest: s.digest})\n"},
+	}},
+	{id: "m11", what: "a view change leaves before its record is durable", patches: []patch{
+		{viewsFile, "Send{To: Everyone, Msg: m, After: k})", "Send{To: Everyone, Msg: m})"},
+	}},
+	{id: "m12", what: "a checkpoint's vote leaves although the disk cannot give its state back", patches: []patch{
+		{saveFile, "func (s *saver) owes() bool {\n", "func (s *saver) owes() bool { return false }\n\nfunc (s *saver) _() bool {\n"},
+	}},
+	{id: "m12a", what: "a checkpoint's vote leaves before its record is durable", patches: []patch{
+		{stableFile, "Send{To: Everyone, Msg: v.own, After: k})", "Send{To: Everyone, Msg: v.own})"},
+	}},
+	{id: "m13", what: "the log discarded before the proof of its end is durable", patches: []patch{
+		{stableFile, "	r.promise(k, promiseStable, n)\n	r.event(Event{Kind: EvStable, N: n})\n", "	_ = k\n	r.event(Event{Kind: EvStable, N: n})\n	r.stableDurable(n)\n"},
 	}},
 	{id: "m14", what: "votes go on after the own view change", patches: []patch{
 		{replicaFile, "{ return r.status == message.Normal }", "{ return r.status == message.Normal || r.status == message.Changing }"},
@@ -77,6 +98,15 @@ var mutations = []mutation{
 		{decideFile, "	return votes >= d.q\n}\n\n// conditionA2", "	return votes >= d.q-1\n}\n\n// conditionA2"},
 		{decideFile, "	return votes >= d.q\n}\n\n// proposed", "	return votes >= d.q-1\n}\n\n// proposed"},
 	}},
+	{id: "m28", what: "P of an older view takes the place of a newer one", patches: []patch{
+		{restoreFile, "(s.p.N == 0 || rec.View >= s.p.View)", "(s.p.N == 0 || rec.View <= s.p.View)"},
+	}},
+	{id: "m29", what: "P forgotten at a restart", patches: []patch{
+		{restoreFile, "		s.p = message.PQ{N: rec.N, Digest: rec.Digest, View: rec.View}\n", ""},
+	}},
+	{id: "m29a", what: "Q forgotten at a restart", patches: []patch{
+		{restoreFile, "		s.setQ(rec.Digest, rec.View)\n", ""},
+	}},
 	{id: "m30", what: "a fresh batch accepted at a number that the new view decided", patches: []patch{
 		{acceptFile, "	case n <= r.top:\n		return BelowTop // rule 3\n", ""},
 		{acceptFile, "	if s.accepted {\n		if s.digest != b.Digest {", "	if s.accepted && s.body(s.digest) != nil {\n		if s.digest != b.Digest {"},
@@ -85,10 +115,19 @@ var mutations = []mutation{
 	{id: "m34", what: "executed requests are executed again", patches: []patch{
 		{windowFile, "	case c.executed(x):\n		return false, c.outcome(x, session)\n", ""},
 	}},
-	{id: "m54", what: "f+1 view changes move nobody", patches: []patch{
+	{id: "m41", what: "a replica that lost its disk votes at once", patches: []patch{
+		{restoreFile, "		r.status, r.restart.restored = message.Starting, false\n", "		r.status, r.restart.restored = message.Normal, false\n"},
+	}},
+	{id: "m54", what: "f+1 view changes move nobody", scenario: "TestFPlusOneViewChangesMoveEverybody", patches: []patch{
 		{viewsFile, "	if w := asked[r.f]; w > max(r.view, r.views.asked) {", "	if w := asked[r.f]; false && w > max(r.view, r.views.asked) {"},
 	}},
 	{id: "m56", what: "no fairness timer", patches: []patch{
 		{suspectFile, "since, ok := r.oldestWatched(); ok && r.tick", "since, ok := r.oldestWatched(); false && ok && r.tick"},
+	}},
+	{id: "m61", what: "a primary that starts again goes on proposing", patches: []patch{
+		{restoreFile, "	if r.started != 0 && r.isPrimary() && r.c.N > 1 {", "	if false {"},
+	}},
+	{id: "m63", what: "the own commit counts before its record is durable", patches: []patch{
+		{prepareFile, "	r.promise(k, promiseCommit, s.n)\n", "	s.commits[r.c.Self] = ballot{r.gen(), s.digest}\n	r.promise(k, promiseCommit, s.n)\n	defer r.tryCommitted(s, ballot{r.gen(), s.digest})\n"},
 	}},
 }
