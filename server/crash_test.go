@@ -162,13 +162,14 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+const rounds, perRound = 5, 8 // of killing, and requests in each
+
 // TestKilledAllAtOnceNothingIsForgotten kills replicas without warning, all four
 // included, between acknowledged requests, and demands each of them, once, in the
 // same order everywhere.
 func TestKilledAllAtOnceNothingIsForgotten(t *testing.T) {
 	p := newProcesses(t, "ckpt_interval: 4\nview_change_timeout: 1\nsync_interval: 0.1\n")
 	rng := rand.New(rand.NewPCG(8, 8))
-	const rounds, perRound = 5, 8
 	number := 0
 	for round := range rounds {
 		for range perRound {
@@ -209,8 +210,7 @@ func TestKilledAllAtOnceNothingIsForgotten(t *testing.T) {
 	}
 	for i := range 4 {
 		p.awaitReady(i)
-		p.order(i, number, "the last one")
-		dumps = append(dumps, p.dump(i))
+		dumps = append(dumps, p.settled(i))
 	}
 	for i := range dumps {
 		if dumps[i] != dumps[0] {
@@ -222,6 +222,17 @@ func TestKilledAllAtOnceNothingIsForgotten(t *testing.T) {
 			t.Errorf("request %d is in the history %d times", k, n)
 		}
 	}
+}
+
+// settled is the dump of a replica once it holds the last request.
+func (p *processes) settled(i int) (dump string) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); pause() {
+		if dump = p.dump(i); strings.Contains(dump, fmt.Sprintf("[7,%d]", rounds*perRound)) {
+			return dump
+		}
+	}
+	p.t.Fatalf("replica %d does not execute the last request: %s", i, dump)
+	return dump
 }
 
 // dump lists the executed requests of a replica.

@@ -35,10 +35,7 @@ func TestAClusterThatWasStoppedGoesOn(t *testing.T) {
 	for number := range uint64(12) {
 		submit(t, c, 3, number) // the first ten are answered from what was kept
 	}
-	dump := c.Dump(3)
-	if len(dump) != 12 {
-		t.Errorf("the history holds %d requests, want 12", len(dump))
-	}
+	until(t, "replica 3 has executed 12 requests, each once", func() bool { return len(c.Dump(3)) == 12 })
 }
 
 // TestADataDirectoryIsExaminedAndDumped while no replica uses it, and not while

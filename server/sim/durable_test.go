@@ -18,13 +18,16 @@ func TestDurableRunsHappenTwice(t *testing.T) {
 			}
 		}
 	}
-	const seeds = 12
-	var reports [2][seeds]*Report
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	reports := [2][]*Report{make([]*Report, seeds), make([]*Report, seeds)}
 	var wg sync.WaitGroup
-	for seed := range uint64(seeds) {
+	for seed := range seeds {
 		reports[0][seed] = Run(seed, Options{Edit: edit})
 	}
-	for seed := range uint64(seeds) {
+	for seed := range seeds {
 		wg.Go(func() { reports[1][seed] = Run(seed, Options{Edit: edit}) })
 	}
 	wg.Wait()

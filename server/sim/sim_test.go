@@ -50,7 +50,7 @@ func TestSeeds(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a run leaves much behind and holds little
 	seeds := *seedsFlag
 	if testing.Short() {
-		seeds = min(seeds, 100)
+		seeds = min(seeds, 24)
 	}
 	total := Coverage{}
 	var mu sync.Mutex
