@@ -404,9 +404,15 @@ func (r *Replica) answerRestarted(p *peer) {
 	}
 }
 
-// resume takes part again, as the records have it. A primary gives its view up:
-// it does not know what it proposed last.
+// resume takes part again.
 func (r *Replica) resume() {
+	r.goOn()
+	r.heed()
+}
+
+// goOn goes on as the records have it. A primary gives its view up: it does not
+// know what it proposed last.
+func (r *Replica) goOn() {
 	r.timers.progressed(r.tick)
 	if r.views.asked > r.view {
 		r.setStatus(message.Changing, fmt.Sprintf("restarted while it asked for view %d", r.views.asked))

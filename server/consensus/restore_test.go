@@ -46,6 +46,21 @@ func (c *cluster) restart(i int, at uint64, edit func(*Config)) {
 	}
 }
 
+// startAll begins the life of all replicas.
+func (c *cluster) startAll() {
+	for _, nd := range c.nodes {
+		nd.step(Input{Kind: InStart})
+		nd.flush()
+	}
+}
+
+// drain delivers all messages, and what follows from them.
+func (c *cluster) drain() {
+	for len(c.queue) > 0 {
+		c.deliver(0)
+	}
+}
+
 func (n *node) restoreFrom(old *node, at uint64, cfg Config) *Executed {
 	n.Replica = &Replica{c: cfg}
 	return n.replay(old.executed[:at])
@@ -75,10 +90,7 @@ func TestSection5_5_RandomRestarts(t *testing.T) {
 func runRestarts(t *testing.T, seed uint64, n int) {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	c := newCluster(t, n, func(c *Config) { c.Depth = 1 + int(seed%3) })
-	for _, nd := range c.nodes {
-		nd.step(Input{Kind: InStart})
-		nd.flush()
-	}
+	c.startAll()
 	const requests = 90
 	loss := []float64{0, 0.05, 0.1}[rng.IntN(3)]
 	sent := 0
@@ -141,22 +153,13 @@ func (c *cluster) startStopped(rng *rand.Rand) {
 // proposed last.
 func TestSection5_5_APrimaryThatProposedAbdicates(t *testing.T) {
 	c := newCluster(t, 4, nil)
-	for _, nd := range c.nodes {
-		nd.step(Input{Kind: InStart})
-		nd.flush()
-	}
+	c.startAll()
 	c.request(0, Source{}, "a", 1)
-	for len(c.queue) > 0 {
-		c.deliver(0)
-	}
+	c.drain()
 	c.restart(0, 0, nil)
-	for len(c.queue) > 0 {
-		c.deliver(0)
-	}
+	c.drain()
 	c.ticks(30)
-	for len(c.queue) > 0 {
-		c.deliver(0)
-	}
+	c.drain()
 	for i, nd := range c.nodes {
 		if nd.view != 1 || !nd.normal() || nd.lastExec < 1 {
 			t.Errorf("replica %d: view %d, %s, executed %d; want normal in view 1", i, nd.view, nd.status, nd.lastExec)
@@ -168,15 +171,10 @@ func TestSection5_5_APrimaryThatProposedAbdicates(t *testing.T) {
 // long executes what its log has, and fetches nothing.
 func TestSection5_5_TheOwnLogComesBeforeOthersStates(t *testing.T) {
 	c := newCluster(t, 4, nil)
-	for _, nd := range c.nodes {
-		nd.step(Input{Kind: InStart})
-		nd.flush()
-	}
+	c.startAll()
 	for k := range uint64(30) { // more than a window above the state
 		c.request(0, Source{}, "a", k)
-		for len(c.queue) > 0 {
-			c.deliver(0)
-		}
+		c.drain()
 	}
 	c.tick += 100_000
 	c.restart(1, 4, nil)
@@ -186,25 +184,50 @@ func TestSection5_5_TheOwnLogComesBeforeOthersStates(t *testing.T) {
 	}
 }
 
+// TestSection5_5_ViewChangesThatCameMeanwhileCount: the next primary hears the
+// others' view changes before it takes part, and leads as soon as it does; no
+// timer has to run out.
+func TestSection5_5_ViewChangesThatCameMeanwhileCount(t *testing.T) {
+	c := newCluster(t, 4, nil)
+	c.startAll()
+	c.request(0, Source{}, "a", 1)
+	c.drain()
+	c.restart(1, 0, nil)
+	var others []envelope // what the primary of view 1 asks, and is told, comes last
+	for _, e := range c.queue {
+		if e.from != 1 && e.to != 1 {
+			others = append(others, e)
+		}
+	}
+	asked := slices.DeleteFunc(c.queue, func(e envelope) bool { return e.from != 1 && e.to != 1 })
+	c.queue = others
+	c.nodes[0].step(Input{Kind: InDrain})
+	c.nodes[0].flush()
+	c.drain()
+	if nd := c.nodes[1]; nd.status != message.Starting || nd.heldFor(1) != 3 {
+		t.Fatalf("replica 1 is %s and holds %d view changes", nd.status, nd.heldFor(1))
+	}
+	c.queue = append(c.queue, asked...)
+	c.drain()
+	for i, nd := range c.nodes {
+		if nd.view != 1 || !nd.normal() {
+			t.Errorf("replica %d is %s in view %d, want normal in view 1", i, nd.status, nd.view)
+		}
+	}
+}
+
 // TestSection5_7_VoteEcho: f+1 peers that heard votes which the disk lacks make
 // a learner; one of them, which may lie, does not.
 func TestSection5_7_VoteEcho(t *testing.T) {
 	c := newCluster(t, 4, nil)
-	for _, nd := range c.nodes {
-		nd.step(Input{Kind: InStart})
-		nd.flush()
-	}
+	c.startAll()
 	c.request(0, Source{}, "a", 1)
-	for len(c.queue) > 0 {
-		c.deliver(0)
-	}
+	c.drain()
 	lost := c.nodes[2]
 	lost.log = slices.DeleteFunc(lost.log, func(r Record) bool { return r.Kind == RecAccept || r.Kind == RecPrepared })
 	lost.executed = nil
 	c.restart(2, 0, nil)
-	for len(c.queue) > 0 {
-		c.deliver(0)
-	}
+	c.drain()
 	if got := c.nodes[2].status; got != message.Learner {
 		t.Errorf("a replica that lost its synced tail is %s, want learner", got)
 	}

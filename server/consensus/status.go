@@ -218,5 +218,6 @@ func (r *Replica) answerStarting(p *peer, m *message.Status) {
 		r.setStatus(message.Normal, "a quorum holds no vote of this replica: it is new")
 		r.voteCheckpoints()
 		r.sendStatus(true)
+		r.heed()
 	}
 }

@@ -149,6 +149,19 @@ func (r *Replica) hold(m *message.ViewChange) {
 	r.tryNewView()
 }
 
+// heed does what the view changes make possible that came while this replica did
+// not take part.
+func (r *Replica) heed() {
+	for i := range r.views.held {
+		if m := r.views.held[i].m; m != nil && i != int(r.c.Self) {
+			r.followAbdication(m)
+		}
+	}
+	r.join()
+	r.armNewView()
+	r.tryNewView()
+}
+
 // followAbdication counts the view change of a primary against its own view as
 // an expired timer. A faulty primary can give up only its own view with it.
 func (r *Replica) followAbdication(m *message.ViewChange) {
