@@ -13,6 +13,7 @@ import (
 
 	"github.com/pbft-go/pbft/server/consensus"
 	"github.com/pbft-go/pbft/server/execution"
+	"github.com/pbft-go/pbft/server/storage"
 	"github.com/pbft-go/pbft/server/storage/file"
 	"github.com/pbft-go/pbft/server/storage/file/crashfs"
 	"github.com/pbft-go/pbft/server/storage/state"
@@ -102,8 +103,7 @@ func (d *disk) open() (c contents, err error) {
 		return c, err
 	}
 	c.core = y.Replica()
-	at := y.Position()
-	d.saved, d.stable, d.voted = c.loaded.N, at.LowWatermark, at.Voted
+	d.keep = storage.NewRetention(c.loaded.N, y.Position())
 	return c, nil
 }
 

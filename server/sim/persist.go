@@ -3,6 +3,7 @@ package sim
 import (
 	"github.com/pbft-go/pbft/server/consensus"
 	"github.com/pbft-go/pbft/server/execution"
+	"github.com/pbft-go/pbft/server/storage"
 	"github.com/pbft-go/pbft/server/storage/wal"
 )
 
@@ -26,29 +27,20 @@ type writing struct {
 
 	gathered *execution.PendingSave // waits for its checkpoint to be stable, or nil
 	commit   *execution.PendingSave // on its way, or nil
-	saved    uint64                 // the state on disk
-	stable   uint64                 // the last durable proof of a low watermark
-	voted    uint64                 // the highest own vote for a checkpoint
-	behind   uint64                 // the state at this number comes from others, if the one on disk is older
+	keep     storage.Retention
 	released uint64
 
 	making *wal.Ahead // a segment that is being made before it is needed, or nil
 	made   *wal.Ahead // one that is ready
 }
 
-// mostLazy is how many records may wait for a promise.
-const mostLazy = 256
-
 // persist hands records over. It returns the batch that is durable already.
 func (d *disk) persist(k consensus.PersistID, records []consensus.Record) consensus.PersistID {
 	h := d.h
 	d.records, d.k = append(d.records, records...), k
-	for i := range records {
-		kind := records[i].Kind
-		d.urgent = d.urgent || kind != consensus.RecCommitted && kind != consensus.RecSeen
-	}
+	d.urgent = d.urgent || storage.Urgent(records)
 	atOnce := h.w.plan.Disk == 0 && d.slow == 1 && !d.busy
-	urgent := d.urgent || len(d.records) >= mostLazy
+	urgent := d.urgent || len(d.records) >= storage.MaxLazy
 	if urgent && atOnce {
 		d.begin()
 	}
@@ -118,20 +110,9 @@ func (d *disk) write() (k consensus.PersistID, err error) {
 			return 0, err
 		}
 		k = d.batchK
-		for i := range d.batch {
-			switch r := &d.batch[i]; r.Kind {
-			case consensus.RecStable:
-				d.stable = max(d.stable, r.N)
-			case consensus.RecCheckpoint:
-				d.voted = max(d.voted, r.N)
-			}
-		}
+		d.keep.Durable(d.batch)
 	}
-	floor := min(d.stable, d.saved)
-	if d.behind > d.voted {
-		floor = max(floor, min(d.stable, d.behind))
-	}
-	if floor > d.released {
+	if floor := d.keep.Floor(); floor > d.released {
 		d.released = floor
 		err = d.log.Release(floor)
 	}
@@ -164,7 +145,7 @@ func (d *disk) prepare() error {
 
 // fetching notes that the state at n comes from others.
 func (d *disk) fetching(n uint64) {
-	d.behind = max(d.behind, n)
+	d.keep.Behind(n)
 	d.ring()
 }
 
@@ -187,7 +168,7 @@ func (h *host) takeSave() {
 // to the one at the low watermark, which is what others need who are behind.
 func (d *disk) saveStable() {
 	p := d.gathered
-	if p == nil || p.N() > d.stable && !p.Urgent() {
+	if p == nil || !d.keep.Stable(p.N()) && !p.Urgent() {
 		return
 	}
 	d.gathered = nil
@@ -214,7 +195,7 @@ func (d *disk) committed(p *execution.PendingSave) {
 	h.w.check.saved(h, p.N())
 	h.ask(func() {
 		h.engine.Saved(p)
-		d.saved = h.engine.SavedN()
+		d.keep.Saved(h.engine.SavedN())
 		d.ring()
 	})
 }

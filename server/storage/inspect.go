@@ -78,13 +78,4 @@ func (i *Inspection) Replay(f func(*consensus.Record) error) (wal.Stats, error) 
 }
 
 // Close lets the directory go.
-func (i *Inspection) Close() error {
-	var errs []error
-	if i.State != nil {
-		errs = append(errs, i.State.Close())
-	}
-	if i.lock != nil {
-		errs = append(errs, i.lock.Close())
-	}
-	return errors.Join(errs...)
-}
+func (i *Inspection) Close() error { return letGo(&i.State, &i.lock) }

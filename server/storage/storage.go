@@ -92,15 +92,19 @@ func (s *Storage) logOptions() wal.Options {
 	}
 }
 
-// Close lets the directory go. The log is closed by its Writer, before.
-func (s *Storage) Close() error {
+// Close lets the directory go, once. The log is closed by its Writer, before.
+func (s *Storage) Close() error { return letGo(&s.State, &s.lock) }
+
+// letGo closes what is open of a directory.
+func letGo(db **state.DB, lock *io.Closer) error {
 	var errs []error
-	if s.State != nil {
-		errs = append(errs, s.State.Close())
+	if *db != nil {
+		errs = append(errs, (*db).Close())
 	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+	if *lock != nil {
+		errs = append(errs, (*lock).Close())
 	}
+	*db, *lock = nil, nil
 	return errors.Join(errs...)
 }
 

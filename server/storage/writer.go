@@ -43,14 +43,11 @@ type Writer struct {
 	k       consensus.PersistID // of the last ones
 	urgent  bool                // a promise waits for them
 	after   []later             // once these are durable
-	saved   uint64              // the state on disk
-	behind  uint64              // the state at this number comes from others, if the one on disk is older
+	keep    Retention
 	closed  bool
 	made    *wal.Ahead // a segment that is ready
 
 	// The goroutine's own.
-	stable   uint64 // the last durable proof of a low watermark
-	voted    uint64 // the highest own vote for a checkpoint, as far as one may have left
 	released uint64
 	waiting  []later
 	making   bool // a segment is being made
@@ -61,8 +58,7 @@ type Writer struct {
 // the log leaves the replica is at.
 func NewWriter(l log, saved uint64, at consensus.Position, o WriterOptions) *Writer {
 	w := &Writer{
-		o: o, log: l, bell: make(chan struct{}, 1), done: make(chan struct{}),
-		saved: saved, stable: at.LowWatermark, voted: at.Voted,
+		o: o, log: l, bell: make(chan struct{}, 1), done: make(chan struct{}), keep: NewRetention(saved, at),
 	}
 	go w.run()
 	return w
@@ -78,23 +74,12 @@ func (w *Writer) Persist(k consensus.PersistID, records []consensus.Record) {
 	w.mu.Lock()
 	w.records = append(w.records, records...)
 	w.k = k
-	for i := range records {
-		w.urgent = w.urgent || !lazy(&records[i])
-	}
-	urgent := w.urgent || len(w.records) >= maxLazy
+	w.urgent = w.urgent || Urgent(records)
+	urgent := w.urgent || len(w.records) >= MaxLazy
 	w.mu.Unlock()
 	if urgent {
 		w.ring()
 	}
-}
-
-// maxLazy is how many records may wait for a promise.
-const maxLazy = 256
-
-// lazy reports whether a record may be forgotten in a crash unless a later one
-// rests on it: others tell it again. A body is large, so it does not wait.
-func lazy(r *consensus.Record) bool {
-	return r.Kind == consensus.RecCommitted || r.Kind == consensus.RecSeen
 }
 
 // later is something to do when the checkpoint at n is stable.
@@ -113,21 +98,18 @@ func (w *Writer) After(n uint64, f func()) {
 	w.ring()
 }
 
-// Saved says that the state at n is on disk: with it go what led there.
+// Saved is Retention's.
 func (w *Writer) Saved(n uint64) {
 	w.mu.Lock()
-	w.saved = max(w.saved, n)
+	w.keep.Saved(n)
 	w.mu.Unlock()
 	w.ring()
 }
 
-// Behind says that the state at n, which is stable, is being fetched and takes the
-// place of the one on disk: the log up to there leads nowhere, unless an own vote
-// for a checkpoint rests on it. Until a state at n or above is saved no checkpoint
-// may be voted for.
+// Behind is Retention's.
 func (w *Writer) Behind(n uint64) {
 	w.mu.Lock()
-	w.behind = max(w.behind, n)
+	w.keep.Behind(n)
 	w.mu.Unlock()
 	w.ring()
 }
@@ -155,11 +137,10 @@ func (w *Writer) run() {
 		w.mu.Lock()
 		records, k, after := w.records, w.k, w.after
 		w.records, w.after, w.urgent = spare[:0], nil, false
-		saved, behind, closed := w.saved, w.behind, w.closed
-		made := w.made
+		made, closed := w.made, w.closed
 		w.made = nil
 		w.mu.Unlock()
-		err := w.write(records, k, saved, behind)
+		err := w.write(records, k)
 		if err == nil {
 			err = w.prepare(made, closed)
 		}
@@ -170,7 +151,7 @@ func (w *Writer) run() {
 			return
 		}
 		w.waiting = slices.DeleteFunc(append(w.waiting, after...), func(x later) bool {
-			if x.n > w.stable {
+			if !w.stable(x.n) {
 				return false
 			}
 			go x.f()
@@ -189,7 +170,7 @@ func (w *Writer) run() {
 }
 
 // write makes records durable, tells so, and forgets what can be forgotten.
-func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved, behind uint64) error {
+func (w *Writer) write(records []consensus.Record, k consensus.PersistID) error {
 	for rest := records; len(rest) > 0; {
 		n := share(rest)
 		began := time.Now()
@@ -197,25 +178,15 @@ func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved,
 			return fmt.Errorf("the log of promises: %w", err)
 		}
 		w.o.Synced(time.Since(began))
-		for i := range rest[:n] {
-			switch r := &rest[i]; r.Kind {
-			case consensus.RecStable:
-				w.stable = max(w.stable, r.N)
-			case consensus.RecCheckpoint:
-				w.voted = max(w.voted, r.N)
-			}
-		}
 		rest = rest[n:]
 	}
 	if len(records) > 0 {
 		w.o.Durable(k)
 	}
-	floor := min(w.stable, saved)
-	if behind > w.voted {
-		// Who voted for the state at behind, which is not this replica, can give
-		// it back, and so nobody needs an older one.
-		floor = max(floor, min(w.stable, behind))
-	}
+	w.mu.Lock()
+	w.keep.Durable(records)
+	floor := w.keep.Floor()
+	w.mu.Unlock()
 	if floor > w.released {
 		w.released = floor
 		if err := w.log.Release(floor); err != nil {
@@ -223,6 +194,12 @@ func (w *Writer) write(records []consensus.Record, k consensus.PersistID, saved,
 		}
 	}
 	return nil
+}
+
+func (w *Writer) stable(n uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.keep.Stable(n)
 }
 
 // prepare makes the next segment of the log before it is needed, beside the
