@@ -15,14 +15,13 @@ import (
 )
 
 // BenchmarkWriteSync shows what a write costs by each method, on one processor
-// of Go's: alone, the time and the CPU time of this process (AIO's kernel worker
-// is not in it), and beside goroutines that play ping-pong over a socket, how
-// long these have to wait. Compare within one run, on a machine that does nothing
+// of Go's: alone, the time and the CPU time of this process, and beside goroutines
+// that play ping-pong over a socket, how long these have to wait. Compare within one run, on a machine that does nothing
 // else and on one that does.
 func BenchmarkWriteSync(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
-		for _, m := range []Method{Plain, Direct, AIO} {
+		for _, m := range []Method{Plain, Direct} {
 			for _, pings := range []bool{false, true} {
 				name := fmt.Sprintf("%dKiB/%s", size>>10, m)
 				if pings {
@@ -36,7 +35,7 @@ func BenchmarkWriteSync(b *testing.B) {
 
 func benchmarkWrites(b *testing.B, m Method, size int, pings bool) {
 	const fileSize = 32 << 20
-	d, dir := OSBy(m), b.TempDir()
+	d, dir := osBy(m), b.TempDir()
 	if got, err := d.SyncMethod(dir); got != m {
 		b.Skip(err)
 	}

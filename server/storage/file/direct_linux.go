@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,19 +42,4 @@ func admitDirect(f *os.File) error {
 		return fmt.Errorf("the device wants writes in multiples of %d bytes, more than %d", need, Block)
 	}
 	return nil
-}
-
-// errNotBegun marks the errors of operations that the kernel refused to begin.
-var errNotBegun = errors.New("not begun")
-
-// writeAsync writes b at off into a file of openDirect. While it waits it holds
-// no processor.
-func writeAsync(direct syscall.RawConn, b []byte, off int64) (int, error) {
-	r, err := rings.take()
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errNotBegun, err)
-	}
-	n, err := r.write(direct, b, off)
-	rings.put(r)
-	return n, err
 }

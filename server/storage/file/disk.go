@@ -23,11 +23,9 @@ type Disk struct {
 
 // OS is the operating system's file system. It writes by Direct, or by Plain
 // where that does not work.
-func OS() *Disk { return OSBy(Direct) }
+func OS() *Disk { return osBy(Direct) }
 
-// OSBy is OS with another method in the first place. Where AIO does not work it
-// writes by Direct.
-func OSBy(m Method) *Disk { return &Disk{prefer: m} }
+func osBy(m Method) *Disk { return &Disk{prefer: m} }
 
 // ReadOnly is OS for looking only: whatever changes something returns
 // ErrReadOnly, and does not happen.

@@ -15,16 +15,9 @@ type Method string
 
 // Direct costs less CPU than Plain, because nothing passes through the page
 // cache. With both a write holds one of the GOMAXPROCS processors until Go's
-// monitor takes it back, 20 us at best and the whole write at worst. AIO never
-// does, and with GOMAXPROCS=1 operations that go one at a time are a tenth
-// faster. But there a kernel worker that is bound to one core ends each write.
-// While that core is busy with what does not wait for the write, the write waits
-// for the worker: milliseconds are usual, and half a minute has been seen, ten
-// times what Direct took. Choose AIO for GOMAXPROCS=1 where cores are idle at
-// times.
+// monitor takes it back, 20 us at best and the whole write at worst.
 const (
 	Direct Method = "direct"    // write to a file with O_DIRECT and O_DSYNC
-	AIO    Method = "aio"       // the same, asynchronously
 	Plain  Method = plainMethod // write, then fdatasync or what stands for it
 )
 
@@ -52,33 +45,25 @@ func (d *Disk) SyncMethod(dir string) (Method, error) {
 // trial is what SyncMethod found out about a directory.
 type trial struct {
 	method  Method
-	refused error // of the methods before it
+	refused error // Direct, if that was asked for
 }
 
-// choose gives the first method that works in dir, from prefer on.
+// choose gives prefer if it works in dir, else Plain.
 func choose(dir string, prefer Method) trial {
-	order := []Method{AIO, Direct}
-	switch prefer {
-	case Direct:
-		order = order[1:]
-	case Plain:
-		order = nil
-	}
-	var refused error
-	for _, m := range order {
-		err := try(dir, m)
+	if prefer == Direct {
+		err := tryDirect(dir)
 		if err == nil {
-			return trial{m, refused}
+			return trial{Direct, nil}
 		}
-		refused = errors.Join(refused, fmt.Errorf("%s does not work in %s: %w", m, dir, err))
+		return trial{Plain, fmt.Errorf("%s does not work in %s: %w", Direct, dir, err)}
 	}
-	return trial{Plain, refused}
+	return trial{Plain, nil}
 }
 
-// try writes a block by a method into a scratch file, and looks whether it is
-// there. The block lies at an odd multiple of Block, so that a device with larger
-// ones refuses it.
-func try(dir string, m Method) error {
+// tryDirect writes a block into a scratch file, and looks whether it is there. The
+// block lies at an odd multiple of Block, so that a device with larger ones refuses
+// it.
+func tryDirect(dir string) error {
 	f, err := os.CreateTemp(dir, ".sync-trial-*")
 	if err != nil {
 		return err
@@ -90,25 +75,17 @@ func try(dir string, m Method) error {
 		err = fill(f, o.size)
 	}
 	if err == nil {
-		err = o.try(m)
+		err = o.try()
 	}
 	return errors.Join(err, o.Close())
 }
 
-func (o *osFile) try(m Method) error {
+func (o *osFile) try() error {
 	b := Aligned(Block)
 	for i := range b {
 		b[i] = byte(i)
 	}
-	var err error
-	if m == AIO {
-		if o.async, err = o.direct.SyscallConn(); err == nil {
-			_, err = writeAsync(o.async, b, Block)
-		}
-	} else {
-		err = o.write(b, Block)
-	}
-	if err != nil {
+	if err := o.write(b, Block); err != nil {
 		return err
 	}
 	read := make([]byte, Block)

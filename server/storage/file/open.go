@@ -99,12 +99,7 @@ func (o *osFile) openToWrite() (err error) {
 	if method == Plain {
 		return nil
 	}
-	if o.direct, err = openDirect(o.f.Name(), true); err != nil {
-		return err
-	}
-	if method == AIO {
-		o.async, err = o.direct.SyscallConn()
-	}
+	o.direct, err = openDirect(o.f.Name(), true)
 	return err
 }
 

@@ -24,9 +24,9 @@ var (
 
 // eachMethod runs a test by every method that works in a temporary directory.
 func eachMethod(t *testing.T, test func(t *testing.T, d *Disk, dir string)) {
-	for _, m := range []Method{Plain, Direct, AIO} {
+	for _, m := range []Method{Plain, Direct} {
 		t.Run(string(m), func(t *testing.T) {
-			d, dir := OSBy(m), t.TempDir()
+			d, dir := osBy(m), t.TempDir()
 			got, err := d.SyncMethod(dir)
 			if got != m {
 				t.Skip(err)
@@ -186,19 +186,13 @@ func TestAWriteThatFailedIsTheLast(t *testing.T) {
 		t.Skip(err)
 	}
 	defer closed(t, zero)
-	raw, err := full.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for m, o := range map[Method]*osFile{
-		Plain: {f: full}, Direct: {f: full, direct: full}, AIO: {f: full, direct: full, async: raw},
-	} {
-		o.disk, o.size = OSBy(m), 8*Block
+	for m, o := range map[Method]*osFile{Plain: {f: full}, Direct: {f: full, direct: full}} {
+		o.disk, o.size = osBy(m), 8*Block
 		err := o.WriteSync(pattern(1, 2), Block)
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "write 8192 bytes at 4096 of /dev/full: no space left on device: free space") {
 			t.Errorf("%s: %v", m, err)
 		}
-		o.f, o.direct, o.async = zero, nil, nil // which would take all
+		o.f, o.direct = zero, nil // which would take all
 		if err := o.WriteSync(pattern(1, 1), 0); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "after a write that failed") {
 			t.Errorf("%s, again: %v", m, err)
 		}
@@ -207,7 +201,7 @@ func TestAWriteThatFailedIsTheLast(t *testing.T) {
 
 func TestManyWriteAtOnce(t *testing.T) {
 	eachMethod(t, func(t *testing.T, d *Disk, dir string) {
-		const writers, blocks, writes = 12, 8, 10 // more than the rings that are kept
+		const writers, blocks, writes = 12, 8, 10
 		var wg sync.WaitGroup
 		for w := range writers {
 			wg.Go(func() {
@@ -261,18 +255,16 @@ func TestCreateMakesWholeNewFilesOnly(t *testing.T) {
 }
 
 func TestAMethodThatDoesNotWorkIsReplaced(t *testing.T) {
-	d := OSBy(AIO)
+	d := OS()
 	missing := filepath.Join(t.TempDir(), "missing")
 	m, err := d.SyncMethod(missing)
 	if m != Plain || err == nil {
 		t.Fatalf("in a directory that is not there: %s, error %v", m, err)
 	}
-	for _, want := range []string{"aio does not work in " + missing, "direct does not work in " + missing} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("the reason %q lacks %q", err, want)
-		}
+	if want := "direct does not work in " + missing; !strings.Contains(err.Error(), want) {
+		t.Errorf("the reason %q lacks %q", err, want)
 	}
-	if m, err := OSBy(Plain).SyncMethod(missing); m != Plain || err != nil {
+	if m, err := osBy(Plain).SyncMethod(missing); m != Plain || err != nil {
 		t.Errorf("by choice: %s, error %v", m, err)
 	}
 }

@@ -5,19 +5,16 @@ package file
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"syscall"
 )
 
 // osFile is an open file of the operating system.
 type osFile struct {
 	disk   *Disk
-	f      *os.File        // for all but WriteSync
-	direct *os.File        // the same file for Direct and AIO, nil for Plain
-	async  syscall.RawConn // direct's, for AIO, else nil
-	size   int64           // never changes while it is open
-	failed error           // of an earlier write: the file holds something unknown
+	f      *os.File // for all but WriteSync
+	direct *os.File // the same file for Direct, nil for Plain
+	size   int64    // never changes while it is open
+	failed error    // of an earlier write: the file holds something unknown
 }
 
 func (o *osFile) Size() (int64, error) { return o.size, nil }
@@ -69,15 +66,6 @@ func (o *osFile) admitWrite(b []byte, off int64) error {
 
 // write writes b at off and makes it durable, by the file's method.
 func (o *osFile) write(b []byte, off int64) error {
-	if o.async != nil {
-		n, err := writeAsync(o.async, b, off)
-		if err == nil && n < len(b) {
-			err = fmt.Errorf("%w, after %d bytes", io.ErrShortWrite, n)
-		}
-		if !errors.Is(err, errNotBegun) {
-			return err
-		} // else the kernel is short of something, and the other way may do
-	}
 	if o.direct != nil {
 		_, err := o.direct.WriteAt(b, off)
 		return err
