@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // asServer makes this test binary behave as the server program.
@@ -97,7 +103,7 @@ func (p *processes) order(i, number int, data string) uint64 {
 	for range 3000 { // the server makes each one wait
 		r, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/request", p.ports[i]), "application/json", strings.NewReader(body))
 		if err != nil {
-			p.awaitPort(i)
+			p.awaitReady(i) // it did not listen yet
 			continue
 		}
 		text, _ := io.ReadAll(r.Body)
@@ -118,35 +124,25 @@ func (p *processes) order(i, number int, data string) uint64 {
 	return 0
 }
 
-// awaitPort waits until somebody listens.
-func (p *processes) awaitPort(i int) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", p.ports[i]), time.Second); err == nil {
-			_ = c.Close()
+// awaitReady waits until a replica takes part, by its health service.
+func (p *processes) awaitReady(i int) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	conn, err := grpc.NewClient(fmt.Sprint("127.0.0.1:", p.ports[i]), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond}}))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	w, err := healthv1.NewHealthClient(conn).Watch(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
+	for err == nil {
+		var r *healthv1.HealthCheckResponse
+		if r, err = w.Recv(); err == nil && r.GetStatus() == healthv1.HealthCheckResponse_SERVING {
 			return
 		}
-		pause()
 	}
-	p.t.Fatalf("replica %d does not listen", i)
+	p.t.Fatalf("replica %d does not become ready: %v", i, err)
 }
-
-// awaitReady waits until a replica takes part.
-func (p *processes) awaitReady(i int) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", p.ports[i]))
-		if err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		pause()
-	}
-	p.t.Fatalf("replica %d does not become ready", i)
-}
-
-// pause lets another process go on between two looks at it.
-func pause() { time.Sleep(5 * time.Millisecond) }
 
 // lines sends the log of a process to the test's.
 type lines struct {
@@ -226,7 +222,7 @@ func TestKilledAllAtOnceNothingIsForgotten(t *testing.T) {
 
 // settled is the dump of a replica once it holds the last request.
 func (p *processes) settled(i int) (dump string) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); pause() {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if dump = p.dump(i); strings.Contains(dump, fmt.Sprintf("[7,%d]", rounds*perRound)) {
 			return dump
 		}

@@ -71,18 +71,3 @@ func (l *loaded) checkHistory(first, last uint64) error {
 	}
 	return nil
 }
-
-// DumpFrom lists executed requests as Engine.Dump does, from what is in db, for
-// a data directory that no replica has open.
-func DumpFrom(c Config, db StateStore, from uint64, limitBytes int) (out []DumpEntry, next uint64, err error) {
-	p, err := readPosition(&c, db)
-	if p == nil || err != nil {
-		return nil, 0, err
-	}
-	d := dump{limit: limitBytes}
-	a := archive{&c, db}
-	if err := a.each(from, p.state.N+1, true, d.add); err != nil {
-		return nil, 0, err
-	}
-	return d.out, d.next, nil
-}

@@ -71,16 +71,7 @@ type span struct {
 func (p *position) append(b []byte, c crypto.ClusterID) []byte {
 	b = crypto.AppendU16(b, layoutVersion)
 	b = append(b, c[:]...)
-	s := &p.state
-	b = crypto.AppendU64(b, s.Epoch)
-	b = crypto.AppendU64(b, s.N)
-	b = append(b, s.AppRoot[:]...)
-	b = append(b, s.ClientsRoot[:]...)
-	b = append(b, s.HistoryRoot[:]...)
-	b = crypto.AppendU64(b, s.HistorySize)
-	b = crypto.AppendU64(b, uint64(s.LastTimeUS))
-	b = append(b, s.ConfigDigest[:]...)
-	b = append(b, s.NextConfigDigest[:]...)
+	b = p.state.Append(b)
 	b = crypto.AppendBytes(b, appendFrontier(nil, &p.frontier))
 	b = crypto.AppendU64(b, p.executed)
 	b = crypto.AppendU64(b, p.window)

@@ -442,13 +442,23 @@ func TestTheApplicationHearsOfTheLoadedState(t *testing.T) {
 	}
 }
 
+// opened is another engine with what h has on disk.
+func opened(t *testing.T, h *host) *Engine {
+	t.Helper()
+	e, _, err := Open(h.cfg, kv.New(), h.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 func TestADataDirectoryIsLookedAtOffline(t *testing.T) {
 	h := newHost(t, persistConfig(), newKV)
 	if s, err := Inspect(h.cfg, h.db); err != nil || s != (Summary{}) {
 		t.Fatalf("empty: %+v, %v", s, err)
 	}
-	if out, next, err := DumpFrom(h.cfg, h.db, 1, 100); out != nil || next != 0 || err != nil {
-		t.Fatalf("empty: %v %d %v", out, next, err)
+	if out, next := opened(t, h).Dump(1, 100); out != nil || next != 0 {
+		t.Fatalf("empty: %v %d", out, next)
 	}
 	for i := range 20 {
 		h.run("a", uint64(10*i), "put k"+fmt.Sprint(i%5)+" "+text(300), "get k1", "delete k9")
@@ -459,11 +469,10 @@ func TestADataDirectoryIsLookedAtOffline(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	var all []DumpEntry
+	e := opened(t, h)
 	for next := uint64(1); next > 0; {
 		var some []DumpEntry
-		if some, next, err = DumpFrom(h.cfg, h.db, next, 500); err != nil {
-			t.Fatal(err)
-		}
+		some, next = e.Dump(next, 500)
 		all = append(all, some...)
 	}
 	want, _ := h.Dump(1, 1<<30)

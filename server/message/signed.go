@@ -9,7 +9,12 @@ import (
 // CheckpointDigest is the digest of a state: of the roots of its components
 // and of what the next batch needs.
 func CheckpointDigest(c crypto.ClusterID, s *State) crypto.Digest {
-	b := crypto.AppendU64(nil, s.Epoch)
+	return c.Hash(crypto.TagCheckpoint, s.Append(nil))
+}
+
+// Append appends the canonical bytes.
+func (s *State) Append(b []byte) []byte {
+	b = crypto.AppendU64(b, s.Epoch)
 	b = crypto.AppendU64(b, s.N)
 	b = append(b, s.AppRoot[:]...)
 	b = append(b, s.ClientsRoot[:]...)
@@ -17,8 +22,7 @@ func CheckpointDigest(c crypto.ClusterID, s *State) crypto.Digest {
 	b = crypto.AppendU64(b, s.HistorySize)
 	b = crypto.AppendU64(b, uint64(s.LastTimeUS))
 	b = append(b, s.ConfigDigest[:]...)
-	b = append(b, s.NextConfigDigest[:]...)
-	return c.Hash(crypto.TagCheckpoint, b)
+	return append(b, s.NextConfigDigest[:]...)
 }
 
 // State is the preimage of a checkpoint digest.

@@ -1,18 +1,13 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
 )
 
 // liesA are the lies about proposals, requests and votes, and what must come of
 // them: counts of Coverage.
-var liesA = []struct {
-	name  string
-	bites []string
-}{
+var liesA = []toldLie{
 	{"B03 false bodies", []string{
 		"lie: B03 proposal with a false body", "lie: B03 false body in an answer",
 		"messages refused by channels", "view change: bad_proposal", "rejected: bad_batch", "rejected: unsolicited",
@@ -74,30 +69,4 @@ func inOffice(p *Plan, n int, name string) {
 
 // TestLiarsA runs each of these lies with f liars. They break nothing, and they
 // are told, and noticed.
-func TestLiarsA(t *testing.T) {
-	for _, lie := range liesA {
-		t.Run(strings.ReplaceAll(lie.name, " ", "_"), func(t *testing.T) {
-			t.Parallel()
-			total := Coverage{}
-			for seed := range uint64(4) {
-				for _, n := range []int{4, 7} {
-					o := options()
-					o.Edit = func(p *Plan) { inOffice(p, n, lie.name) }
-					r := Run(seed, o)
-					if len(r.Violations) > 0 {
-						t.Errorf("%d replicas: %s", n, r)
-					}
-					total.Add(r.Coverage)
-				}
-			}
-			for _, what := range lie.bites {
-				if total[what] == 0 {
-					t.Errorf("nothing was counted as %q", what)
-				}
-			}
-			if t.Failed() || testing.Verbose() {
-				fmt.Println(lie.name + "\n" + total.String())
-			}
-		})
-	}
-}
+func TestLiarsA(t *testing.T) { runLies(t, liesA, 4, inOffice) }

@@ -2,16 +2,12 @@ package sim
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
 // liesC are the lies of who forgets, and what must come of them: counts of
 // Coverage.
-var liesC = []struct {
-	name  string
-	bites []string
-}{
+var liesC = []toldLie{
 	{"B34 comes back empty", []string{"lie: B34 crash", "liars that became learners"}},
 	{"B34 comes back as new", []string{"lie: B34 crash", "event: equivocation"}},
 	{"B34 old backup", []string{"lie: B34 old backup", "liars that became learners"}},
@@ -40,30 +36,7 @@ func forgetting(p *Plan, n int, name string) {
 
 // TestLiarsC runs each of these lies with f liars. They break nothing, and they
 // are told, and noticed.
-func TestLiarsC(t *testing.T) {
-	for _, lie := range liesC {
-		t.Run(strings.ReplaceAll(lie.name, " ", "_"), func(t *testing.T) {
-			t.Parallel()
-			total := Coverage{}
-			for seed := range uint64(4) {
-				for _, n := range []int{4, 7} {
-					o := options()
-					o.Edit = func(p *Plan) { forgetting(p, n, lie.name) }
-					r := Run(seed, o)
-					if len(r.Violations) > 0 {
-						t.Errorf("%d replicas: %s", n, r)
-					}
-					total.Add(r.Coverage)
-				}
-			}
-			for _, what := range lie.bites {
-				if total[what] == 0 {
-					t.Errorf("nothing was counted as %q\n%s", what, total)
-				}
-			}
-		})
-	}
-}
+func TestLiarsC(t *testing.T) { runLies(t, liesC, 4, forgetting) }
 
 // TestWhoForgotStaysSilent: a replica that lost the end of its log, or has an old
 // copy of its disk, learns that from the others in most cases, and then sends no

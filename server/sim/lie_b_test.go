@@ -11,10 +11,7 @@ var liarSeedsFlag = flag.Int("liarseeds", 4, "how many seeds TestLiarsB runs for
 
 // liesB are the lies about views, checkpoints, state, statements, replies and
 // status, and what must happen if they are told: counts of Coverage.
-var liesB = []struct {
-	name  string
-	bites []string
-}{
+var liesB = []toldLie{
 	{"B20 view change forgets", []string{"lie: B20 view change that forgets"}},
 	{"B21 view change invents P", []string{"lie: B21 view change with an invented P"}},
 	{"B22 view change invents Q", []string{"lie: B22 view change with an invented Q", "messages refused by channels"}},
@@ -58,28 +55,4 @@ func lying(p *Plan, n int, name string) {
 
 // TestLiarsB runs each of these lies with f liars. They break nothing, and they
 // are told.
-func TestLiarsB(t *testing.T) {
-	for _, lie := range liesB {
-		t.Run(lie.name, func(t *testing.T) {
-			t.Parallel()
-			total := Coverage{}
-			for seed := range uint64(*liarSeedsFlag) {
-				for _, n := range []int{4, 7} {
-					o := options()
-					o.Edit = func(p *Plan) { lying(p, n, lie.name) }
-					r := Run(seed, o)
-					if len(r.Violations) > 0 {
-						t.Errorf("%d replicas, %s: %s", n, lie.name, r)
-					}
-					total.Add(r.Coverage)
-				}
-			}
-			for _, what := range lie.bites {
-				if total[what] == 0 {
-					t.Errorf("%s: nothing was counted as %q\n%s", lie.name, what, total)
-				}
-			}
-			t.Logf("\n%s", total)
-		})
-	}
-}
+func TestLiarsB(t *testing.T) { runLies(t, liesB, *liarSeedsFlag, lying) }
