@@ -8,17 +8,30 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	pbftv1 "github.com/pbft-go/pbft/gen/pbft/v1"
 	"github.com/pbft-go/pbft/server/replica"
 	"github.com/pbft-go/pbft/server/replica/replicatest"
 )
 
+// submit sends a request, again if a view change stands in its way: primaries that
+// restart abdicate, also after they were ready.
 func submit(t *testing.T, c *replicatest.Cluster, to int, number uint64) {
 	t.Helper()
-	if _, err := pbftv1.NewClientServiceClient(c.Conn(to)).Submit(t.Context(), &pbftv1.SubmitRequest{
-		Client: "me", Number: number, Op: fmt.Append(nil, "op ", number),
-	}); err != nil {
-		t.Fatalf("request %d at replica %d: %v", number, to, err)
+	for {
+		_, err := pbftv1.NewClientServiceClient(c.Conn(to)).Submit(t.Context(), &pbftv1.SubmitRequest{
+			Client: "me", Number: number, Op: fmt.Append(nil, "op ", number),
+		})
+		switch status.Code(err) {
+		case codes.OK:
+			return
+		case codes.Unavailable:
+			c.WaitReady(to)
+		default:
+			t.Fatalf("request %d at replica %d: %v", number, to, err)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func Start(t testing.TB, n int, extra string) *Cluster {
 	}
 	t.Cleanup(c.Stop)
 	for i := range n {
-		c.waitReady(i)
+		c.WaitReady(i)
 	}
 	return c
 }
@@ -104,7 +104,7 @@ func (c *Cluster) RestartAll() {
 		c.Restart(i)
 	}
 	for i := range c.nodes {
-		c.waitReady(i)
+		c.WaitReady(i)
 	}
 }
 
@@ -137,8 +137,8 @@ func (c *Cluster) Conn(i int) *grpc.ClientConn {
 	return n.client
 }
 
-// waitReady follows the health service until it says SERVING.
-func (c *Cluster) waitReady(i int) {
+// WaitReady follows the health service until it says SERVING.
+func (c *Cluster) WaitReady(i int) {
 	ctx, cancel := context.WithCancel(c.t.Context())
 	defer cancel()
 	w, err := healthv1.NewHealthClient(c.Conn(i)).Watch(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
