@@ -85,9 +85,7 @@ func (a *archive) each(from, to uint64, bodies bool, f func(x *LogEntry) bool) e
 func parseEntry(key, value []byte) (x *LogEntry, outcomes []byte, err error) {
 	k, r := crypto.NewReader(key[1:]), crypto.NewReader(value)
 	n := k.U64()
-	x = &LogEntry{View: r.U64(), TimeUS: int64(r.U64()), Digest: r.Digest(), Header: message.Header{
-		Epoch: r.U64(), N: r.U64(), WallUS: int64(r.U64()), Count: r.U32(), Bytes: r.U32(), GroupsRoot: r.Digest(),
-	}}
+	x = &LogEntry{View: r.U64(), TimeUS: int64(r.U64()), Digest: r.Digest(), Header: message.ReadHeader(&r)}
 	kind := r.U8()
 	rest := value[len(value)-r.Len():]
 	switch {

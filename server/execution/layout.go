@@ -112,11 +112,7 @@ func readPosition(cfg *Config, db StateStore) (*position, error) {
 	if end < 0 || cfg.Cluster.ValueDigest(b[:end]) != crypto.Digest(b[end:]) {
 		return nil, damaged("the position is not what was written")
 	}
-	p := &position{state: message.State{
-		Epoch: r.U64(), N: r.U64(),
-		AppRoot: r.Digest(), ClientsRoot: r.Digest(), HistoryRoot: r.Digest(), HistorySize: r.U64(),
-		LastTimeUS: int64(r.U64()), ConfigDigest: r.Digest(), NextConfigDigest: r.Digest(),
-	}}
+	p := &position{state: message.ReadState(&r)}
 	peaks := r.Bytes()
 	p.executed, p.window, p.nextID = r.U64(), r.U64(), r.U64()
 	for n := r.U32(); n > 0 && r.Err() == nil; n-- {

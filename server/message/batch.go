@@ -27,6 +27,11 @@ func (h *Header) Append(b []byte) []byte {
 	return append(b, h.GroupsRoot[:]...)
 }
 
+// ReadHeader reads what Append appended.
+func ReadHeader(r *crypto.Reader) Header {
+	return Header{Epoch: r.U64(), N: r.U64(), WallUS: int64(r.U64()), Count: r.U32(), Bytes: r.U32(), GroupsRoot: r.Digest()}
+}
+
 // Digest is the batch digest, H(batch || header).
 func (h *Header) Digest(c crypto.ClusterID) crypto.Digest {
 	var buf [80]byte

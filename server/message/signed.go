@@ -25,6 +25,15 @@ func (s *State) Append(b []byte) []byte {
 	return append(b, s.NextConfigDigest[:]...)
 }
 
+// ReadState reads what Append appended.
+func ReadState(r *crypto.Reader) State {
+	return State{
+		Epoch: r.U64(), N: r.U64(),
+		AppRoot: r.Digest(), ClientsRoot: r.Digest(), HistoryRoot: r.Digest(), HistorySize: r.U64(),
+		LastTimeUS: int64(r.U64()), ConfigDigest: r.Digest(), NextConfigDigest: r.Digest(),
+	}
+}
+
 // State is the preimage of a checkpoint digest.
 type State struct {
 	Epoch            uint64

@@ -149,10 +149,7 @@ func (d *decoder) newView() *message.NewView {
 // batch reads a header and a body. The body is copied: what is read from is used
 // again.
 func (d *decoder) batch() *message.Batch {
-	h := message.Header{
-		Epoch: d.U64(), N: d.U64(), WallUS: int64(d.U64()),
-		Count: d.U32(), Bytes: d.U32(), GroupsRoot: d.Digest(),
-	}
+	h := message.ReadHeader(&d.Reader)
 	body := d.Bytes()
 	if d.failed() != nil {
 		return nil
