@@ -62,7 +62,7 @@ const saveDir = "save"
 func Open(o Options) (*DB, error) {
 	d := &DB{o: o, fs: o.FS, dead: make(chan struct{}), spare: make(chan []byte, queued)}
 	if d.fs == nil {
-		d.fs = paced{vfs.Default}
+		d.fs = osFS()
 	}
 	if o.ReadOnly {
 		if desc, err := pebble.Peek(o.Dir, d.fs); err != nil || !desc.Exists {

@@ -152,19 +152,19 @@ func (t *table) closeRange(to []byte) error {
 const syncEvery = 512 << 10
 
 func (w *writer) begin(t *table) error {
-	path := w.d.fs.PathJoin(w.d.o.Dir, saveDir, fmt.Sprintf("%d-%d", w.id, len(w.paths)))
+	path := w.d.fs.PathJoin(w.d.o.Dir, saveDir, fmt.Sprintf("%d-%d%s", w.id, len(w.paths), tableExt))
 	f, err := w.d.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	w.paths = append(w.paths, path)
 	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: syncEvery})
-	t.w, t.size = sstable.NewWriter(&file{objstorageprovider.NewFileWritable(f), w}, w.d.tables), 0
+	t.w, t.size = sstable.NewWriter(&saveFile{objstorageprovider.NewFileWritable(f), w}, w.d.tables), 0
 	return nil
 }
 
-// file is a file that need not be written to its end.
-type file struct {
+// saveFile is a file that need not be written to its end.
+type saveFile struct {
 	objstorage.Writable
 	w *writer
 }
@@ -172,7 +172,7 @@ type file struct {
 var errDropped = errors.New("state: the save was dropped")
 
 // Write implements objstorage.Writable.
-func (f *file) Write(b []byte) error {
+func (f *saveFile) Write(b []byte) error {
 	if f.w.dropped.Load() {
 		return errDropped
 	}
@@ -204,7 +204,7 @@ func (w *writer) drop() {
 	w.dropped.Store(true)
 	for _, t := range w.tables {
 		if t != nil && t.w != nil {
-			_ = t.w.Close() // an error: see file
+			_ = t.w.Close() // an error: see saveFile
 			t.w = nil
 		}
 	}
