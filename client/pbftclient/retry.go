@@ -9,7 +9,7 @@ import (
 const (
 	// lookInterval is how often outstanding requests are looked at; more often
 	// only where Options.Retry is very short.
-	lookInterval = 25 * time.Millisecond
+	lookInterval = 10 * time.Millisecond
 	// maxBackoff bounds the doubling of Options.Retry.
 	maxBackoff = 8
 )

@@ -87,8 +87,12 @@ func (s *Session) onSingle(k *conn, x *wire.Single, ended []*Call) []*Call {
 	return s.vote(k.index, vote{session: x.Session, result: x.Result}, ended)
 }
 
-// minBackoff is the least pause after a refusal.
-const minBackoff = 5 * time.Millisecond
+const (
+	// minBackoff is the least pause after a refusal.
+	minBackoff = 5 * time.Millisecond
+	// maxDoublings is how often the pause doubles, while refusals go on.
+	maxDoublings = 6
+)
 
 // onRefusal takes note that a replica did not admit a group. What may pass is
 // sent again; what f+1 replicas refuse for good is over.
@@ -121,7 +125,9 @@ func final(r pbftv1.RefusalReason) bool {
 // get away with it.
 func (s *Session) backOff(r *slot, hint time.Duration) {
 	now, retry := s.c.now(), s.c.o.Retry
-	r.again = now + int64(min(max(hint, minBackoff), retry))
+	pause := min(max(hint, minBackoff), retry) << min(r.refused, maxDoublings)
+	r.again = now + int64(min(pause, retry))
+	r.refused++
 	if r.wait == retry { // not sent to all yet
 		r.due = min(now+int64(retry), r.begun+int64(maxBackoff*retry))
 	}

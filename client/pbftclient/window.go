@@ -25,6 +25,8 @@ type slot struct {
 	again int64         // when it goes to the primary once more, after a refusal; 0: never
 	wait  time.Duration // from due to the due after it
 
+	refused int // times, by the primary
+
 	queued bool // in the session's queue
 	sent   bool
 	to     int    // the replica that it was sent to alone, last

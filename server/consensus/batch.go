@@ -67,8 +67,12 @@ func (r *Replica) mayPropose() bool {
 // within a client those first that it asked for again, then oldest first. Were
 // they first among all clients, one that asks for everything twice would starve
 // the others.
+//
+// What it returns is valid until the next call.
 func (r *Replica) gather() (groups []crypto.GroupView) {
 	p := &r.pend
+	groups = p.gathered[:0]
+	defer func() { p.gathered = groups }()
 	count, size := 0, 4
 	take := func(g *group) bool {
 		if count > 0 && (count+g.view.Count > r.c.Limits.MaxBatch || size+4+len(g.view.Raw) > r.c.Limits.MaxBatchBytes) {
@@ -106,7 +110,9 @@ func (r *Replica) proposeBatch(groups []crypto.GroupView) {
 	r.lastProposed++
 	r.probe.due = false
 	r.timers.proposedUS = max(r.timers.proposedUS, r.wallUS)
-	r.preprepare(message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups))
+	b := message.NewBatch(r.c.Cluster, message.Header{Epoch: r.c.Epoch, N: r.lastProposed, WallUS: r.timers.proposedUS}, groups)
+	clear(groups) // their bytes are in b now
+	r.preprepare(b)
 }
 
 // preprepare proposes b.

@@ -18,7 +18,9 @@ type pending struct {
 	requests, bytes int // of all groups here
 	own, ownBytes   int // of groups that clients brought to this replica
 
-	spareSlots [][]numbered // of clients that wait for nothing
+	spareSlots [][]numbered       // of clients that wait for nothing
+	gathered   []crypto.GroupView // scratch of gather
+	open       []uint64           // scratch of sortRequests
 
 	all     list.List // of *group, in order of arrival
 	watched list.List // of *group: those whose execution this replica waits for, the one it waits for longest first

@@ -54,9 +54,12 @@ func (r *Replica) fitsBatch(g *crypto.GroupView) bool {
 }
 
 // sortRequests tells the requests of a group apart: closed ones are given to
-// answered, the others are new (open) or wait in known groups already.
+// answered, the others are new (open) or wait in known groups already. open is
+// valid until the next call.
 func (r *Replica) sortRequests(c *client, v *crypto.GroupView, answered func(*crypto.Request)) (open []uint64, known []*group) {
 	var req crypto.Request
+	open = r.pend.open[:0]
+	defer func() { r.pend.open = open }()
 	for cur := v.Cursor(); cur.Next(&req); {
 		if c.closed(req.Number, r.c.ClientWindow) {
 			answered(&req)

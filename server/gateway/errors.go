@@ -76,6 +76,10 @@ type denial struct {
 	retry  time.Duration // 0: never
 }
 
+// aBatch is about how long a batch takes. A client whose window is full here may
+// be ahead of this replica only: it went on when f+1 others had answered.
+const aBatch = 10 * time.Millisecond
+
 // denialOf tells the core's reason. Reasons that only concern peers' messages
 // do not occur.
 func denialOf(r consensus.Reason, window uint64) denial {
@@ -85,10 +89,10 @@ func denialOf(r consensus.Reason, window uint64) denial {
 			"the replica does not take part at present", time.Second}
 	case consensus.WindowExceeded:
 		return denial{codes.ResourceExhausted, pbftv1.RefusalReason_REFUSAL_REASON_WINDOW,
-			fmt.Sprintf("the client's outstanding numbers must span less than %d: wait for the oldest", window), 100 * time.Millisecond}
+			fmt.Sprintf("the client's outstanding numbers must span less than %d: wait for the oldest", window), aBatch}
 	case consensus.ClientQuota:
 		return denial{codes.ResourceExhausted, pbftv1.RefusalReason_REFUSAL_REASON_CLIENT_QUOTA,
-			"the client has too many requests or bytes waiting (client_window, client_pending_bytes): wait for some", 100 * time.Millisecond}
+			"the client has too many requests or bytes waiting (client_window, client_pending_bytes): wait for some", aBatch}
 	case consensus.Overloaded, consensus.PeerQuota:
 		return denial{codes.ResourceExhausted, pbftv1.RefusalReason_REFUSAL_REASON_OVERLOADED,
 			"the replica has too many requests or bytes waiting (max_pending, max_pending_bytes): try again", 200 * time.Millisecond}

@@ -31,7 +31,7 @@ type sessionKey struct {
 type subscriber struct {
 	out     *outbox
 	handle  uint32
-	digests bool // a digest per batch is enough
+	digests bool // a digest per batch is enough, where results are long
 }
 
 // sessions finds the streams that want a reply.
@@ -149,13 +149,29 @@ func (s *sessions) size() (streams, open int) {
 func (s *Server) DeliverBlock(n, view uint64, b *execution.Block) {
 	s.sessions.each(sessionKey{b.Client, b.Session}, func(sub subscriber) {
 		out := wire.Block{Handle: sub.handle, N: n, View: view}
-		if sub.digests {
+		if sub.digests && !isSmall(b.Results) {
 			out.Digest = b.Digest
 		} else {
 			out.Results = b.Results
 		}
 		sub.out.addBlock(out)
 	})
+}
+
+const (
+	// smallBlock is up to how many bytes, about, results go in full to those, too,
+	// whom a digest would do. It costs little, and they need not wait for the one
+	// replica whose results they asked for, which may be the slowest.
+	smallBlock  = 512
+	resultBytes = 24 // of a result, beside its value
+)
+
+func isSmall(results []crypto.Result) bool {
+	size := len(results) * resultBytes
+	for i := 0; i < len(results) && size <= smallBlock; i++ {
+		size += len(results[i].Value)
+	}
+	return size <= smallBlock
 }
 
 // DeliverReply takes what one replica says about one request: for callers that

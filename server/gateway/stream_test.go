@@ -120,9 +120,13 @@ func group(handle uint32, numbers ...uint64) wire.Group {
 func TestSessionGetsBlocksInFullOrByDigest(t *testing.T) {
 	p := start(t)
 	c := p.session(t)
+	many := make([]uint64, 30)
+	for i := range many {
+		many[i] = uint64(i + 1)
+	}
 	c.send(wire.SessionRequest{
 		Opens:  []wire.Open{{Handle: 1, Client: "a", Session: 11}, {Handle: 2, Client: "b", Session: 22, Digests: true}},
-		Groups: []wire.Group{group(1, 5, 6), group(2, 1)},
+		Groups: []wire.Group{group(1, 5, 6), group(2, many...)},
 	})
 	b := c.block()
 	if b.Handle != 1 || b.N != 1 || len(b.Results) != 2 || string(b.Results[1].Value) != "1:6" {
@@ -133,8 +137,10 @@ func TestSessionGetsBlocksInFullOrByDigest(t *testing.T) {
 		t.Errorf("second block %+v", b)
 	}
 	var list []byte
-	r := crypto.Result{N: 2, Number: 1, Status: crypto.StatusOK, Value: []byte("2:1")}
-	list = crypto.AppendResult(list, 22, &r)
+	for _, x := range many {
+		r := crypto.Result{N: 2, Number: x, Status: crypto.StatusOK, Value: fmt.Append(nil, "2:", x)}
+		list = crypto.AppendResult(list, 22, &r)
+	}
 	if want := p.server.cluster.BlockDigest(list); b.Digest != want {
 		t.Errorf("digest %v, want %v", b.Digest, want)
 	}
@@ -311,14 +317,27 @@ func TestClosedHandleGetsNothing(t *testing.T) {
 func TestOpeningAgainChangesTheForm(t *testing.T) {
 	p := start(t)
 	c := p.session(t)
-	for i, digests := range []bool{false, true, false} {
+	next := uint64(0)
+	send := func(digests bool, requests int) {
+		g := group(1)
+		for range requests {
+			next++
+			g.Requests = append(g.Requests, group(1, next).Requests...)
+		}
 		c.send(wire.SessionRequest{
 			Opens:  []wire.Open{{Handle: 1, Client: "a", Session: 11, Digests: digests}},
-			Groups: []wire.Group{group(1, uint64(i))},
+			Groups: []wire.Group{g},
 		})
+	}
+	for _, digests := range []bool{false, true, false} {
+		send(digests, 30)
 		if b := c.block(); (b.Results == nil) != digests {
 			t.Errorf("digests %v: %+v", digests, b)
 		}
+	}
+	send(true, 3)
+	if b := c.block(); len(b.Results) != 3 {
+		t.Errorf("a digest is all that came of three short results: %+v", b)
 	}
 	if _, n := p.server.sessions.size(); n != 1 {
 		t.Errorf("%d sessions open, want 1", n)

@@ -118,6 +118,7 @@ func (x *executor) waiting() (tasks, questions int) {
 func (x *executor) run() {
 	defer x.r.reportPanic()
 	var spare []task
+	wait := digestPause
 	for {
 		x.mu.Lock()
 		tasks := x.tasks
@@ -135,10 +136,12 @@ func (x *executor) run() {
 		spare = tasks
 		switch {
 		case len(tasks) > 0:
+			wait = digestRest
 		case closed:
 			return
 		case x.engine.Underway():
-			x.pause()
+			x.pause(wait)
+			wait = digestPause
 		default:
 			<-x.bell
 		}
@@ -150,9 +153,12 @@ func (x *executor) run() {
 // goroutine can run, Go's scheduler looks at the network once in 10 ms.
 const digestPause = 100 * time.Microsecond
 
+// digestRest is how long it waits after a batch.
+const digestRest = 5 * time.Millisecond
+
 // pause waits for a task, and does a piece of the checkpoint if none comes.
-func (x *executor) pause() {
-	x.idle.Reset(digestPause)
+func (x *executor) pause(d time.Duration) {
+	x.idle.Reset(d)
 	select {
 	case <-x.bell:
 		x.idle.Stop()

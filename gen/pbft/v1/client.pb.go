@@ -31,7 +31,8 @@ const (
 	ReplyForm_REPLY_FORM_UNSPECIFIED ReplyForm = 0
 	// Results in full.
 	ReplyForm_REPLY_FORM_RESULTS ReplyForm = 1
-	// One digest per batch, to be compared with another replica's results.
+	// One digest per batch, to be compared with another replica's results. A few
+	// short results come in full.
 	ReplyForm_REPLY_FORM_DIGESTS ReplyForm = 2
 )
 

@@ -39,7 +39,7 @@ func benchmarkWrites(b *testing.B, m Method, size int, pings bool) {
 	if got, err := d.SyncMethod(dir); got != m {
 		b.Skip(err)
 	}
-	f, err := d.Create(filepath.Join(dir, "f"), fileSize)
+	f, err := d.Create(filepath.Join(dir, "f"), fileSize, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

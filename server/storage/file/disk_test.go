@@ -96,7 +96,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed(t, f)
-	_, create := d.Create(filepath.Join(dir, "g"), Block)
+	_, create := d.Create(filepath.Join(dir, "g"), Block, nil)
 	_, method := d.SyncMethod(dir)
 	for what, err := range map[string]error{
 		"create": create, "write": f.WriteSync(pattern(4, 1), 0), "rename": d.Rename(name, name+"2"),

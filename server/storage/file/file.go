@@ -17,8 +17,9 @@ type FS interface {
 	List(dir string) ([]string, error)
 	// Create makes a file of size bytes, all of them zero, written out and
 	// synced, so that later writes into it change no metadata. It fails if the
-	// file is there.
-	Create(name string, size int64) (File, error)
+	// file is there. pace may be nil, and slows it down otherwise: it is called
+	// now and then with the bytes written so far.
+	Create(name string, size int64, pace func(written int64)) (File, error)
 	Open(name string) (File, error) // to read and to write
 	Rename(old, new string) error   // replaces new
 	Remove(name string) error

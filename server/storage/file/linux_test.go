@@ -24,7 +24,7 @@ func TestAFullFileSystemMakesNoFile(t *testing.T) {
 	})
 	for _, m := range []Method{Plain, Direct} {
 		d := osBy(m)
-		_, err := d.Create(filepath.Join(dir, "f"), 1<<20)
+		_, err := d.Create(filepath.Join(dir, "f"), 1<<20, nil)
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "f of 1048576 bytes: no space left on device: free space") {
 			t.Errorf("%s: %v", m, err)
 		}

@@ -72,7 +72,7 @@ func tryDirect(dir string) error {
 	o.direct, err = openDirect(f.Name(), true)
 	err = errors.Join(err, os.Remove(f.Name()))
 	if err == nil {
-		err = fill(f, o.size)
+		err = fill(f, o.size, nil)
 	}
 	if err == nil {
 		err = o.try()

@@ -12,7 +12,7 @@ import (
 
 // Create makes a file of size bytes, a multiple of Block. What it could not
 // finish it removes.
-func (d *Disk) Create(name string, size int64) (File, error) {
+func (d *Disk) Create(name string, size int64, pace func(int64)) (File, error) {
 	if err := d.mayChange("create", name); err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (d *Disk) Create(name string, size int64) (File, error) {
 		return nil, err
 	}
 	o := &osFile{disk: d, f: f, size: size}
-	if err := o.create(); err != nil {
+	if err := o.create(pace); err != nil {
 		err = fmt.Errorf("create %s of %d bytes: %w%s", name, size, cause(err), advice(err))
 		return nil, errors.Join(err, o.Close(), os.Remove(name))
 	}
@@ -32,14 +32,14 @@ func (d *Disk) Create(name string, size int64) (File, error) {
 }
 
 // create fills a new file.
-func (o *osFile) create() error {
+func (o *osFile) create(pace func(int64)) error {
 	if err := reserve(o.f, o.size); err != nil {
 		return err
 	}
 	if err := o.openToWrite(); err != nil {
 		return err
 	}
-	if err := o.fill(); err != nil {
+	if err := o.fill(pace); err != nil {
 		return err
 	}
 	return o.f.Sync()
@@ -47,23 +47,35 @@ func (o *osFile) create() error {
 
 // fill writes the zeros, past the page cache if WriteSync goes past it: pages
 // there would have to be dropped one by one later.
-func (o *osFile) fill() error {
+func (o *osFile) fill(pace func(int64)) error {
 	if o.direct == nil {
-		return fill(o.f, o.size)
+		return fill(o.f, o.size, pace)
 	}
 	f, err := openDirect(o.f.Name(), false)
 	if err != nil {
 		return err
 	}
-	return errors.Join(fill(f, o.size), f.Close())
+	return errors.Join(fill(f, o.size, pace), f.Close())
 }
 
+const (
+	zerosAtOnce = 1 << 20
+	zerosPaced  = 64 << 10 // between two calls of pace
+)
+
 // fill writes size zeros to f.
-func fill(f *os.File, size int64) error {
-	zeros := Aligned(int(min(size, 1<<20)))
+func fill(f *os.File, size int64, pace func(int64)) error {
+	most := int64(zerosAtOnce)
+	if pace != nil {
+		most = zerosPaced
+	}
+	zeros := Aligned(int(min(size, most)))
 	for off := int64(0); off < size; off += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off); err != nil {
 			return err
+		}
+		if pace != nil {
+			pace(min(off+int64(len(zeros)), size))
 		}
 	}
 	return nil

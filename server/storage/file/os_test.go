@@ -41,7 +41,7 @@ func eachMethod(t *testing.T, test func(t *testing.T, d *Disk, dir string)) {
 
 func create(t *testing.T, d *Disk, name string, blocks int) File {
 	t.Helper()
-	f, err := d.Create(name, int64(blocks)*Block)
+	f, err := d.Create(name, int64(blocks)*Block, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for w := range writers {
 			wg.Go(func() {
-				f, err := d.Create(filepath.Join(dir, fmt.Sprint(w)), blocks*Block)
+				f, err := d.Create(filepath.Join(dir, fmt.Sprint(w)), blocks*Block, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -238,12 +238,12 @@ func TestCreateMakesWholeNewFilesOnly(t *testing.T) {
 		if err := f.WriteSync(pattern(5, 1), 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Create(name, Block); !errors.Is(err, fs.ErrExist) {
+		if _, err := d.Create(name, Block, nil); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("over a file: %v", err)
 		}
 		mustRead(t, f, 0, pattern(5, 1))
 		for _, size := range []int64{-Block, Block + 1} {
-			if _, err := d.Create(name+"2", size); err == nil || !strings.Contains(err.Error(), "multiple of 4096") {
+			if _, err := d.Create(name+"2", size, nil); err == nil || !strings.Contains(err.Error(), "multiple of 4096") {
 				t.Errorf("size %d: %v", size, err)
 			}
 		}

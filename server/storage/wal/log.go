@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/pbft-go/pbft/crypto"
 	"github.com/pbft-go/pbft/server/consensus"
@@ -54,13 +55,14 @@ type Log struct {
 	id     id
 	segs   []segment // oldest first; the last one is written
 	spares []spare
-	f      file.File // of the last segment
-	off    int64     // where the next frame goes
-	k      uint64    // counter of the last frame
-	chain  chain     // that the next frame carries
-	oldest uint64    // number of the first segment that must be there
-	freed  uint64    // highest number released
-	clean  bool      // the last frame says that the log was closed
+	f      file.File    // of the last segment
+	off    int64        // where the next frame goes
+	used   atomic.Int64 // the same, for Ahead
+	k      uint64       // counter of the last frame
+	chain  chain        // that the next frame carries
+	oldest uint64       // number of the first segment that must be there
+	freed  uint64       // highest number released
+	clean  bool         // the last frame says that the log was closed
 
 	facts  facts
 	frame  buffer // of what is appended
@@ -155,6 +157,7 @@ func (l *Log) put(k kind, frame []byte, payload int) error {
 	l.k, l.chain, l.clean = h.counter, link(frame), k == kindClean
 	l.off += int64(len(frame))
 	seg.used = l.off
+	l.used.Store(l.off)
 	l.stats.Frames++
 	l.stats.Written += int64(len(frame))
 	return nil

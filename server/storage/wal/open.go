@@ -108,6 +108,7 @@ func (l *Log) resume(leftover []string, tail int64) error {
 		return err
 	}
 	l.f, l.off = f, last.used
+	l.used.Store(l.off)
 	if err := l.secure(tail); err != nil {
 		return fmt.Errorf("make the last frame of the log durable, at %d of %s: %w", l.off-tail, l.o.path(last.name()), err)
 	}

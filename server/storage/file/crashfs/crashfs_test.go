@@ -37,7 +37,7 @@ func made(t *testing.T) (*Disk, file.File) {
 	t.Helper()
 	d := New()
 	must(t, d.MkdirAll("d"))
-	f, err := d.Create("d/a", 4*file.Block)
+	f, err := d.Create("d/a", 4*file.Block, nil)
 	must(t, err)
 	must(t, d.SyncDir("d"))
 	return d, f
@@ -120,7 +120,7 @@ func TestAFailedWriteMayHaveHappenedInPart(t *testing.T) {
 
 func TestAChangeOfADirectorySurvivesOnceSynced(t *testing.T) {
 	change := func(d *Disk) {
-		_, err := d.Create("d/b", file.Block)
+		_, err := d.Create("d/b", file.Block, nil)
 		must(t, err)
 		must(t, d.Rename("d/a", "d/c"))
 		must(t, d.Rename("d/b", "d/a"))
@@ -166,7 +166,7 @@ func TestAnOperationUnderWayMayHaveHappened(t *testing.T) {
 		}
 		d, _ = made(t)
 		failing(d, Create, ErrCrash)
-		if _, err := d.Create("d/b", 4*file.Block); !errors.Is(err, ErrCrash) {
+		if _, err := d.Create("d/b", 4*file.Block, nil); !errors.Is(err, ErrCrash) {
 			t.Fatal(err)
 		}
 		d = d.Crash(Prefix(kept, 5000))
@@ -182,7 +182,7 @@ func TestAnOperationUnderWayMayHaveHappened(t *testing.T) {
 func TestAnInjectedErrorChangesNothingElse(t *testing.T) {
 	d, _ := made(t)
 	for kind, do := range map[Kind]func() error{
-		Create:  func() error { _, err := d.Create("d/b", file.Block); return err },
+		Create:  func() error { _, err := d.Create("d/b", file.Block, nil); return err },
 		Rename:  func() error { return d.Rename("d/a", "d/b") },
 		Remove:  func() error { return d.Remove("d/a") },
 		SyncDir: func() error { return d.SyncDir("d") },
@@ -316,9 +316,9 @@ func TestHarm(t *testing.T) {
 func TestWhatTheLogMustNotDoIsRefused(t *testing.T) {
 	d, f := made(t)
 	buffer := filled(3, 'x')
-	_, existing := d.Create("d/a", file.Block)
-	_, odd := d.Create("d/b", 100)
-	_, nowhere := d.Create("e/b", 0)
+	_, existing := d.Create("d/a", file.Block, nil)
+	_, odd := d.Create("d/b", 100, nil)
+	_, nowhere := d.Create("e/b", 0, nil)
 	_, missing := d.Open("d/b")
 	_, far := f.ReadAt(buffer, 2*file.Block)
 	for want, err := range map[string]error{

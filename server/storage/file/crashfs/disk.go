@@ -127,7 +127,7 @@ func (d *Disk) List(name string) ([]string, error) {
 }
 
 // Create makes a file of zeros.
-func (d *Disk) Create(name string, size int64) (file.File, error) {
+func (d *Disk) Create(name string, size int64, _ func(int64)) (file.File, error) {
 	op := Op{Kind: Create, Name: filepath.Clean(name), Size: size}
 	asked := d.ask(op)
 	d.mu.Lock()
