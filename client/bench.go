@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +21,10 @@ const (
 	maxOutstanding   = 1_000_000
 	maxBenchRate     = 10_000_000
 	maxOperationSize = 16 << 20
+
+	// The load holds some MB: with the usual percentage it would collect ten
+	// times a second, each time for some ms of every latency.
+	benchGCPercent = 800
 )
 
 // benchOptions are the flags of bench. The first two may be lists; a copy for
@@ -139,6 +145,9 @@ func (o *benchOptions) complete() error {
 }
 
 func (p *program) bench(ctx context.Context, o *benchOptions) error {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(benchGCPercent))
+	}
 	points, err := o.points()
 	if err != nil {
 		return misused{err}

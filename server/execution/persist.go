@@ -47,6 +47,7 @@ const (
 	defaultSaveBytes   = 64 << 20
 	defaultHistoryKeep = 1 << 30
 	batchOverhead      = 512  // what a batch counts for beside its body
+	turns              = 4    // replicas save at different times, so many
 	saveBatches        = 8192 // so many are executed again after a crash, at most, and a few hundred more
 )
 
@@ -57,6 +58,7 @@ type saver struct {
 
 	bytes   int          // executed since the last save began
 	began   uint64       // the batch with which it began
+	early   int          // quarters of the way to a save by which the first comes early
 	large   bitset       // buckets of which the disk has long values
 	disk    position     // what is durable; state.N 0: nothing
 	now     *save        // being gathered, or nil
@@ -70,8 +72,11 @@ type saver struct {
 	scratch
 }
 
+// newSaver makes a saver. Replicas take turns in saving, roughly, because what a
+// save costs is not seen where only one of the replicas bears it at a time: a
+// quorum goes on without it.
 func newSaver(e *Engine, db StateStore) *saver {
-	return &saver{e: e, db: db, large: newBitset(numBuckets)}
+	return &saver{e: e, db: db, large: newBitset(numBuckets), early: int(e.cfg.Self % turns)}
 }
 
 // PendingSave is a state that is gathered, and not durable yet.
@@ -164,7 +169,8 @@ func (s *saver) executed(x *consensus.Exec, state *message.State) *message.State
 
 // due reports whether the state at n, a checkpoint, should be saved.
 func (s *saver) due(n uint64) bool {
-	return s.bytes >= s.e.cfg.saveBytes() || n-s.began >= saveBatches || s.owed > s.disk.state.N
+	left := turns - s.early
+	return s.bytes >= s.e.cfg.saveBytes()/turns*left || n-s.began >= saveBatches/turns*uint64(left) || s.owed > s.disk.state.N
 }
 
 // advance goes on when there is no batch. A digest goes before.

@@ -68,7 +68,7 @@ func (s *saver) begin(c *checkpoint, full bool) {
 	}
 	work := w.buckets.count() + clientUnits*len(w.clients) + w.bytes/unitBytes
 	w.piece = max(leastUnits, work/max(1, pieces))
-	s.now, s.bytes, s.began = w, 0, c.state.N
+	s.now, s.bytes, s.began, s.early = w, 0, c.state.N, 0
 }
 
 // gather does some units of work. When all is gathered the state is pending.
