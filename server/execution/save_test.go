@@ -3,6 +3,7 @@ package execution
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -411,3 +412,29 @@ type failing struct{ StateStore }
 func (f failing) NewSave() (Save, error) { return nil, errPut }
 
 var errPut = fmt.Errorf("no room")
+
+// TestReplicasSaveInTurns: what a save costs is not seen where a quorum goes on
+// without who bears it.
+func TestReplicasSaveInTurns(t *testing.T) {
+	var all [4][]uint64 // checkpoints that are saved, by replica
+	for self := range all {
+		h, _ := quietHost(t, func(c *Config) { c.Self, c.SaveBytes = message.ReplicaID(self), 40*(batchOverhead+100) })
+		for number := range uint64(140) {
+			before := h.SavedN()
+			h.run("c", number, "put k "+text(40))
+			if n := h.SavedN(); n != before {
+				all[self] = append(all[self], n)
+			}
+		}
+	}
+	for self, saved := range all {
+		if len(saved) < 3 || slices.Contains(all[(self+1)%4], saved[0]) {
+			t.Fatalf("replica %d saves at %d, the next one at %d", self, saved, all[(self+1)%4])
+		}
+		for other := range self {
+			if i := slices.IndexFunc(saved, func(n uint64) bool { return slices.Contains(all[other], n) }); i >= 0 {
+				t.Errorf("replicas %d and %d both save at %d", self, other, saved[i])
+			}
+		}
+	}
+}
