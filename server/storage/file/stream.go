@@ -16,8 +16,9 @@ import (
 type Stream struct {
 	f      *os.File
 	direct *os.File // the same file, or nil
-	buf    []byte   // what is not written yet; it belongs at off
+	buf    []byte   // what is not written as whole blocks yet; it belongs at off
 	off    int64    // a multiple of Block
+	tail   int      // of buf, what Flush has written
 }
 
 // streamBytes are written at once: little enough that the log beside it waits
@@ -50,7 +51,7 @@ func (s *Stream) Write(b []byte) (n int, err error) {
 				return n, err
 			}
 			s.off += int64(len(s.buf))
-			s.buf = s.buf[:0]
+			s.buf, s.tail = s.buf[:0], 0
 		}
 	}
 	return n, nil
@@ -59,19 +60,25 @@ func (s *Stream) Write(b []byte) (n int, err error) {
 // Flush writes all that was given to Write. Nothing survives a loss of power
 // before the file is synced, too.
 func (s *Stream) Flush() error {
+	if len(s.buf) == s.tail {
+		return nil
+	}
 	whole := len(s.buf) / Block * Block
 	if err := s.put(s.buf[:whole]); err != nil {
 		return err
 	}
 	s.off += int64(whole)
-	s.buf = s.buf[:copy(s.buf, s.buf[whole:])]
+	s.buf, s.tail = s.buf[:copy(s.buf, s.buf[whole:])], 0
 	if len(s.buf) == 0 {
 		return nil
 	}
 	// Less than a block goes through the page cache. If the file grows further
 	// the block is written again, as a whole.
-	_, err := s.f.WriteAt(s.buf, s.off)
-	return s.explain(err)
+	if _, err := s.f.WriteAt(s.buf, s.off); err != nil {
+		return s.explain(err)
+	}
+	s.tail = len(s.buf)
+	return nil
 }
 
 // put writes whole blocks at off.
