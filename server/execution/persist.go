@@ -169,8 +169,10 @@ func (s *saver) executed(x *consensus.Exec, state *message.State) *message.State
 
 // due reports whether the state at n, a checkpoint, should be saved.
 func (s *saver) due(n uint64) bool {
-	left := turns - s.early
-	return s.bytes >= s.e.cfg.saveBytes()/turns*left || n-s.began >= saveBatches/turns*uint64(left) || s.owed > s.disk.state.N
+	bytes, batches := s.e.cfg.saveBytes(), saveBatches
+	bytes -= bytes * s.early / turns
+	batches -= batches * s.early / turns
+	return s.bytes >= bytes || n-s.began >= uint64(batches) || s.owed > s.disk.state.N
 }
 
 // advance goes on when there is no batch. A digest goes before.

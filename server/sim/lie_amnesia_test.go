@@ -36,7 +36,7 @@ func forgetting(p *Plan, n int, name string) {
 
 // TestLiarsC runs each of these lies with f liars. They break nothing, and they
 // are told, and noticed.
-func TestLiarsC(t *testing.T) { runLies(t, liesC, 4, forgetting) }
+func TestLiarsC(t *testing.T) { runLies(t, liesC, 6, forgetting) }
 
 // TestWhoForgotStaysSilent: a replica that lost the end of its log, or has an old
 // copy of its disk, learns that from the others in most cases, and then sends no
@@ -58,7 +58,9 @@ func TestWhoForgotStaysSilent(t *testing.T) {
 			}
 			total.Add(r.Coverage)
 		}
-		if k := total["who forgot is a learner"]; k < 8 {
+		// Of the others some had saved a state that the log does not reach any more:
+		// they halt.
+		if k := total["who forgot is a learner"]; k < 6 {
 			t.Errorf("%s: %d of 12 became learners\n%s", kind, k, total)
 		}
 	}
