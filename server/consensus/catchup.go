@@ -54,6 +54,9 @@ func (r *Replica) followTail() {
 		c.gap, c.gapAt = r.h-r.lastExec, r.tick
 		return
 	}
+	if r.status == message.Starting { // nobody answers yet, all may have been killed at once
+		c.since, c.gap, c.gapAt = r.tick, r.h-r.lastExec, r.tick
+	}
 	if r.lastExec != c.executed {
 		c.since, c.executed = r.tick, r.lastExec
 		c.askEvery = r.c.RetryFirst

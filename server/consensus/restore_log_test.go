@@ -66,6 +66,34 @@ func TestSection5_5_AMissingBodyIsAskedFor(t *testing.T) {
 	t.Errorf("nobody is asked for the body: %v", out.Sends)
 }
 
+// TestSection9_1_NobodyIsLateWhoIsNotThere: all were killed, and the others take
+// longer to start. What they have is waited for from when they answer: a state
+// that is fetched leaves a gap in the history.
+func TestSection9_1_NobodyIsLateWhoIsNotThere(t *testing.T) {
+	n := testConfig(4, 1).Window
+	c := &message.Certificate{Votes: []message.Checkpoint{{N: n}}}
+	r, _ := recovered(t, Restored{}, Record{Kind: RecJoined}, Record{Kind: RecStable, N: n, Certificate: c})
+	alone := 10 * r.c.Timeout
+	ticks := func(from, to uint64) (installs bool) {
+		for k := from; k <= to; k++ {
+			out := &Effects{}
+			r.Step(&Input{Kind: InTick, Tick: k}, out)
+			installs = installs || out.Install != nil
+		}
+		return installs
+	}
+	if ticks(1, alone) {
+		t.Error("fetches a state, and nobody was asked yet")
+	}
+	r.status = message.Normal
+	if soon := r.c.Timeout / 3; ticks(alone+1, alone+soon) {
+		t.Errorf("fetches a state within %d ticks of its start", soon)
+	}
+	if !ticks(alone+r.c.Timeout/3, alone+2*r.c.Timeout) {
+		t.Error("never fetches the state that nobody gives the way to")
+	}
+}
+
 // TestSection6_1_TheLogAloneGivesAStateBack: the state on disk may be many windows
 // behind the low watermark, and the votes for all checkpoints in between rest on
 // the log.
