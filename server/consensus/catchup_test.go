@@ -173,6 +173,20 @@ func TestSection5_6_ALearnerKnowsTheViewOfFPlusOneOthers(t *testing.T) {
 	}
 }
 
+// TestSection5_7_ALearnerTakesNothingBack (I14): it asked for view 2 before it knew
+// that its disk lost votes, and the others are in view 1 now.
+func TestSection5_7_ALearnerTakesNothingBack(t *testing.T) {
+	l := newLab(t, 4, 3, nil)
+	l.act(func(r *Replica) { r.changeView(2, Joined) })
+	l.act(func(r *Replica) { r.setStatus(message.Learner, "test") })
+	for i := range 2 {
+		l.hear(i, &message.Status{Status: message.Normal, View: 1})
+	}
+	if l.view != 1 || l.views.asked != 2 {
+		t.Errorf("in view %d, asked for %d, want 1 and still 2", l.view, l.views.asked)
+	}
+}
+
 // TestSection7_2_OneThatInstallsAStateSuspectsNobody: its clients' requests may
 // have been executed in the state that is on its way.
 func TestSection7_2_OneThatInstallsAStateSuspectsNobody(t *testing.T) {

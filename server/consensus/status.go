@@ -117,7 +117,7 @@ func (r *Replica) followView() {
 	}
 	slices.SortFunc(views, func(a, b uint64) int { return cmp.Compare(b, a) })
 	if v := views[r.f]; v > r.view {
-		r.view, r.views.asked = v, v
+		r.view, r.views.asked = v, max(r.views.asked, v) // what it asked for it does not take back (I14)
 		r.event(Event{Kind: EvNewView, N: v})
 	}
 }
