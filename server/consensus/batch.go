@@ -69,10 +69,9 @@ func (r *Replica) mayPropose() bool {
 // the others.
 //
 // What it returns is valid until the next call.
-func (r *Replica) gather() (groups []crypto.GroupView) {
+func (r *Replica) gather() []crypto.GroupView {
 	p := &r.pend
-	groups = p.gathered[:0]
-	defer func() { p.gathered = groups }()
+	p.gathered = p.gathered[:0]
 	count, size := 0, 4
 	take := func(g *group) bool {
 		if count > 0 && (count+g.view.Count > r.c.Limits.MaxBatch || size+4+len(g.view.Raw) > r.c.Limits.MaxBatchBytes) {
@@ -82,7 +81,7 @@ func (r *Replica) gather() (groups []crypto.GroupView) {
 		g.proposed = r.lastProposed + 1
 		count += g.view.Count
 		size += 4 + len(g.view.Raw)
-		groups = append(groups, g.view)
+		p.gathered = append(p.gathered, g.view)
 		return true
 	}
 	for p.active.Len() > 0 {
@@ -97,11 +96,11 @@ func (r *Replica) gather() (groups []crypto.GroupView) {
 			c.deficit -= size
 			if !take(g) { // the batch is full; this client is first in the next
 				c.deficit += size - quantum
-				return groups
+				return p.gathered
 			}
 		}
 	}
-	return groups
+	return p.gathered
 }
 
 // proposeBatch pre-prepares the next number. The proposal may leave at once;

@@ -31,11 +31,17 @@ func (r *Replica) behind() bool { return r.h > r.lastExec }
 // to be committed here.
 func (r *Replica) fallBehind() {
 	if c := &r.catchUp; r.h > r.execSent && c.askAt == 0 {
-		c.since, c.executed = r.tick, r.lastExec
-		c.gap, c.gapAt = r.h-r.lastExec, r.tick
+		r.bePatient()
 		c.askEvery = r.c.RetryFirst
 		c.askAt = r.tick + c.askEvery // most of it may be on its way
 	}
+}
+
+// bePatient lets the times begin in which something must come.
+func (r *Replica) bePatient() {
+	c := &r.catchUp
+	c.since, c.executed = r.tick, r.lastExec
+	c.gap, c.gapAt = r.h-r.lastExec, r.tick
 }
 
 // followTail replays what lies between the own state and the low watermark, and
@@ -50,12 +56,8 @@ func (r *Replica) followTail() {
 		return // restored, and InStart is still to come
 	}
 	if r.execSent-r.lastExec >= r.c.Window { // after a restart: there is no room for answers yet
-		c.since, c.executed = r.tick, r.lastExec
-		c.gap, c.gapAt = r.h-r.lastExec, r.tick
+		r.bePatient()
 		return
-	}
-	if r.status == message.Starting { // nobody answers yet, all may have been killed at once
-		c.since, c.gap, c.gapAt = r.tick, r.h-r.lastExec, r.tick
 	}
 	if r.lastExec != c.executed {
 		c.since, c.executed = r.tick, r.lastExec
@@ -63,6 +65,9 @@ func (r *Replica) followTail() {
 		if s := r.peek(r.execSent + 1); (s == nil || !s.committed) && r.tick > c.askedAt+1 {
 			c.askAt = r.tick // all that was answered is done
 		}
+	}
+	if r.status == message.Starting { // nobody answers yet: all may have been killed at once
+		r.bePatient()
 	}
 	if r.losesGround() || r.tick-c.since >= r.timeout()/2 {
 		r.installState()

@@ -58,18 +58,18 @@ func (r *Replica) fitsBatch(g *crypto.GroupView) bool {
 // valid until the next call.
 func (r *Replica) sortRequests(c *client, v *crypto.GroupView, answered func(*crypto.Request)) (open []uint64, known []*group) {
 	var req crypto.Request
-	open = r.pend.open[:0]
-	defer func() { r.pend.open = open }()
+	p := &r.pend
+	p.open = p.open[:0]
 	for cur := v.Cursor(); cur.Next(&req); {
 		if c.closed(req.Number, r.c.ClientWindow) {
 			answered(&req)
 		} else if g := c.pending.get(req.Number); g == nil {
-			open = append(open, req.Number)
+			p.open = append(p.open, req.Number)
 		} else if len(known) == 0 || known[len(known)-1] != g {
 			known = append(known, g)
 		}
 	}
-	return open, known
+	return p.open, known
 }
 
 // resend answers a closed request from the client table. One that came by JSON
