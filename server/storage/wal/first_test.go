@@ -97,7 +97,7 @@ func TestPaddingIsZero(t *testing.T) {
 	must(t, l.Append([]consensus.Record{prepared(1, 1)}))
 	content, err := d.Content(l.o.path(l.segs[0].name()))
 	must(t, err)
-	frame := content[l.off-file.Block:]
+	frame := content[l.off.Load()-file.Block:]
 	h, err := parseHeader(frame, file.Block)
 	must(t, err)
 	for i, c := range frame[headerSize+h.length:] {

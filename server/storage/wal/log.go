@@ -56,8 +56,7 @@ type Log struct {
 	segs   []segment // oldest first; the last one is written
 	spares []spare
 	f      file.File    // of the last segment
-	off    int64        // where the next frame goes
-	used   atomic.Int64 // the same, for Ahead
+	off    atomic.Int64 // where the next frame goes; Ahead reads it, too
 	k      uint64       // counter of the last frame
 	chain  chain        // that the next frame carries
 	oldest uint64       // number of the first segment that must be there
@@ -138,7 +137,7 @@ func (l *Log) write(k kind, b []byte) error {
 		return l.fail(fmt.Errorf("append %d bytes to the log: a frame has at most %d, append fewer records at once", payload, maxPayload))
 	}
 	frame := l.frame.end(b)
-	if l.off+int64(len(frame)) > l.segs[len(l.segs)-1].size {
+	if l.off.Load()+int64(len(frame)) > l.segs[len(l.segs)-1].size {
 		if err := l.roll(int64(len(frame))); err != nil {
 			return err
 		}
@@ -151,13 +150,13 @@ func (l *Log) put(k kind, frame []byte, payload int) error {
 	seg := &l.segs[len(l.segs)-1]
 	h := header{id: l.id, counter: l.k + 1, chain: l.chain, segment: seg.number, length: payload, kind: k}
 	h.seal(frame)
-	if err := l.f.WriteSync(frame, l.off); err != nil {
-		return l.fail(fmt.Errorf("frame %d of the log, at %d of %s: %w", h.counter, l.off, l.o.path(seg.name()), err))
+	off := l.off.Load()
+	if err := l.f.WriteSync(frame, off); err != nil {
+		return l.fail(fmt.Errorf("frame %d of the log, at %d of %s: %w", h.counter, off, l.o.path(seg.name()), err))
 	}
 	l.k, l.chain, l.clean = h.counter, link(frame), k == kindClean
-	l.off += int64(len(frame))
-	seg.used = l.off
-	l.used.Store(l.off)
+	seg.used = off + int64(len(frame))
+	l.off.Store(seg.used)
 	l.stats.Frames++
 	l.stats.Written += int64(len(frame))
 	return nil

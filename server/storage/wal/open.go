@@ -107,10 +107,10 @@ func (l *Log) resume(leftover []string, tail int64) error {
 	if err != nil {
 		return err
 	}
-	l.f, l.off = f, last.used
-	l.used.Store(l.off)
+	l.f = f
+	l.off.Store(last.used)
 	if err := l.secure(tail); err != nil {
-		return fmt.Errorf("make the last frame of the log durable, at %d of %s: %w", l.off-tail, l.o.path(last.name()), err)
+		return fmt.Errorf("make the last frame of the log durable, at %d of %s: %w", last.used-tail, l.o.path(last.name()), err)
 	}
 	return nil
 }
@@ -121,13 +121,14 @@ func (l *Log) resume(leftover []string, tail int64) error {
 // it are durable.
 func (l *Log) secure(tail int64) error {
 	l.frame.b = file.Aligned(int(tail))
-	if _, err := l.f.ReadAt(l.frame.b, l.off-tail); err != nil {
+	at := l.off.Load() - tail
+	if _, err := l.f.ReadAt(l.frame.b, at); err != nil {
 		return err
 	}
 	if link(l.frame.b) != l.chain {
 		return errors.New("it is read as another one now")
 	}
-	return l.f.WriteSync(l.frame.b, l.off-tail)
+	return l.f.WriteSync(l.frame.b, at)
 }
 
 // trimSpares removes the spares that are too many, or of another size.

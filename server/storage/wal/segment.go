@@ -109,7 +109,8 @@ func (l *Log) roll(need int64) error {
 			return l.fail(fmt.Errorf("close the segment before %d of the log: %w", number, err))
 		}
 	}
-	l.f, l.off, l.oldest = f, 0, s.oldest
+	l.f, l.oldest = f, s.oldest
+	l.off.Store(0)
 	l.segs = append(l.segs, segment{number: number, size: size, first: s.first})
 	return l.put(kindSegment, l.begins.end(b), payload)
 }
@@ -165,7 +166,7 @@ func (l *Log) Ahead() *Ahead {
 	if len(l.spares) > 0 || l.err != nil {
 		return nil
 	}
-	return &Ahead{o: &l.o, used: &l.used, size: l.o.SegmentBytes}
+	return &Ahead{o: &l.o, used: &l.off, size: l.o.SegmentBytes}
 }
 
 // Make writes the spare segment. It takes as long as that, and any goroutine may
