@@ -15,8 +15,8 @@ import (
 
 // How much the heap grows between collections, unless GOGC says otherwise. Most of
 // it holds no pointers, so that a collection costs little, while memory that is
-// touched for the first time costs much. On disk a collection at any replica is
-// seen in the latency of all batches meanwhile: four in five of the slowest were.
+// touched for the first time costs much. On disk, where saves make more of it, most
+// of the slowest batches fell into a collection at some replica.
 const (
 	gcPercent       = 50
 	gcPercentOnDisk = 100

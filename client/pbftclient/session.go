@@ -86,7 +86,6 @@ func (s *Session) place(ctx context.Context, number *uint64, call *Call) error {
 	call.Number = x
 	r := s.out.add(x)
 	r.call, r.ctx, r.begun, r.due, r.wait = call, ctx, c.clock, c.clock+int64(c.o.Retry), c.o.Retry
-	r.refused = 0
 	s.next = max(s.next, x+1)
 	s.enqueue(r)
 	c.outstanding++

@@ -25,7 +25,7 @@ type slot struct {
 	again int64         // when it goes to the primary once more, after a refusal; 0: never
 	wait  time.Duration // from due to the due after it
 
-	refused int // times, by the primary
+	refused int // times, and may be admitted later
 
 	queued bool // in the session's queue
 	sent   bool

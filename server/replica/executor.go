@@ -153,7 +153,8 @@ func (x *executor) run() {
 // goroutine can run, Go's scheduler looks at the network once in 10 ms.
 const digestPause = 100 * time.Microsecond
 
-// digestRest is how long it waits after a batch.
+// digestRest is how long it waits after a batch. While batches come, what goes on
+// beside each of them is enough; more would take the cores from the next ones.
 const digestRest = 5 * time.Millisecond
 
 // pause waits for a task, and does a piece of the checkpoint if none comes.

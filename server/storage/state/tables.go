@@ -25,7 +25,7 @@ func osFS() vfs.FS { return tableFS{vfs.Default, file.OS()} }
 const (
 	tableExt = ".sst"
 
-	paceBytes = 64 << 10 // written between two pauses: some 50 us
+	paceBytes = 64 << 10 // taken between two pauses
 	pace      = 100 * time.Microsecond
 )
 
